@@ -1,0 +1,1 @@
+//! Redaction of exact secrets and patterns.

@@ -1,0 +1,1 @@
+//! Scripted model server, fake workers, temporary repositories (tests only).

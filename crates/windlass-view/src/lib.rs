@@ -1,0 +1,1 @@
+//! View model, text and ANSI frames.

@@ -1,0 +1,1 @@
+//! Worker processes: nursery, shim, claim, spool, certain end, adoption.

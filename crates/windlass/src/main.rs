@@ -1,0 +1,2 @@
+//! The command line of Windlass: parse, call the API, print.
+fn main() {}

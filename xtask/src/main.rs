@@ -1,0 +1,2 @@
+//! Chores of the workspace: test, tidy, simulate, proof, bench.
+fn main() {}
