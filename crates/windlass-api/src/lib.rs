@@ -1,1 +1,3 @@
 //! Typed requests and responses, and the client.
+
+pub mod status;
