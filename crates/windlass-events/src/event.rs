@@ -191,6 +191,21 @@ pub enum Event {
         /// The tasks.
         tasks: Vec<TaskSpec>,
     },
+    /// An engine leads the run from here on. A gap before it was a time without one.
+    #[serde(rename = "run.taken")]
+    RunTaken {
+        /// Boot id of the machine: another one means that the machine was restarted.
+        boot: String,
+        /// Version of the engine.
+        version: String,
+    },
+    /// A task (`None`: the baseline of the gates) holds the tree's turn until it ends.
+    #[serde(rename = "turn.taken")]
+    TurnTaken {
+        /// Task.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        task: Option<TaskId>,
+    },
     /// A worker may be started: committed before it is.
     #[serde(rename = "attempt.started")]
     AttemptStarted {

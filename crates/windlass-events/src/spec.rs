@@ -85,6 +85,8 @@ pub struct Caps {
     pub microusd: Option<u64>,
     /// Tokens, cache reads included.
     pub tokens: Option<u64>,
+    /// Tokens of replies without a known price: what holds where money cannot.
+    pub unpriced_tokens: Option<u64>,
     /// Wall clock since the run began or was last resumed, in milliseconds.
     pub wall_ms: Option<u64>,
 }

@@ -1,0 +1,472 @@
+//! Inputs from outside, turned into the events they mean, or refused with a reason.
+
+use crate::run::{Baseline, Holder, Run};
+use crate::task::{Phase, Task};
+use std::collections::BTreeSet;
+use windlass_events::event::{AttemptEnd, Event, GateEnd, GateKey, Snapshot, WaitFor};
+use windlass_events::outcome::{ErrorClass, Failure};
+use windlass_events::spec::{Caps, RedGate};
+use windlass_events::{AttemptNo, TaskId, TaskStatus, Usage};
+
+/// Something that happened outside the core.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// This engine leads the run now.
+    Taken {
+        /// Boot id of the machine.
+        boot: String,
+        /// Version of the engine.
+        version: String,
+    },
+    /// A worker used this much so far.
+    Observed {
+        /// Task.
+        task: TaskId,
+        /// Attempt.
+        n: AttemptNo,
+        /// Totals.
+        usage: Usage,
+        /// Session.
+        session: Option<String>,
+    },
+    /// A worker ended.
+    AttemptEnded {
+        /// Task.
+        task: TaskId,
+        /// Attempt.
+        n: AttemptNo,
+        /// How.
+        end: Box<AttemptEnd>,
+        /// The tree before and after it, where it is a reader's and they differ.
+        touched: Option<Box<(Snapshot, Snapshot)>>,
+    },
+    /// A worker's shim is gone without an end record.
+    AttemptLost {
+        /// Task.
+        task: TaskId,
+        /// Attempt.
+        n: AttemptNo,
+        /// Totals.
+        usage: Usage,
+        /// Session.
+        session: Option<String>,
+        /// What it was doing last.
+        last: String,
+    },
+    /// Nothing of a lost attempt is left, or this is.
+    AttemptSwept {
+        /// Task.
+        task: TaskId,
+        /// Attempt.
+        n: AttemptNo,
+        /// Processes that could not be proved gone.
+        left: Vec<String>,
+    },
+    /// No claim of an attempt exists: it never started.
+    AttemptAbsent {
+        /// Task.
+        task: TaskId,
+        /// Attempt.
+        n: AttemptNo,
+        /// Why.
+        reason: String,
+    },
+    /// A gate ended.
+    GateEnded {
+        /// Which.
+        key: GateKey,
+        /// How.
+        end: Box<GateEnd>,
+    },
+    /// A gate's shim is gone without an end record, or never was.
+    GateLost {
+        /// Which.
+        key: GateKey,
+    },
+    /// The tree is kept.
+    TreeKept {
+        /// Task.
+        task: TaskId,
+        /// Attempt.
+        n: AttemptNo,
+        /// Whether before it.
+        before: bool,
+        /// The state.
+        snapshot: Snapshot,
+        /// What HEAD was when the task's last state was kept, where that is known to differ.
+        head_was: Option<Option<String>>,
+    },
+    /// The tree could not be kept.
+    TreeNotKept {
+        /// Task.
+        task: TaskId,
+        /// Why.
+        failure: Failure,
+    },
+    /// Whether a steering text was delivered.
+    SteerDelivered {
+        /// Request.
+        id: String,
+        /// Why not, or empty.
+        error: String,
+    },
+    /// A person stops the run or a task.
+    Cancel {
+        /// Task.
+        task: Option<TaskId>,
+        /// Who.
+        by: String,
+    },
+    /// A person goes on.
+    Resume {
+        /// New caps.
+        caps: Option<Caps>,
+    },
+    /// A person wants new attempts: of these tasks, or of all that failed.
+    Retry {
+        /// Tasks; empty is all that can be.
+        tasks: Vec<TaskId>,
+    },
+    /// A person answers what a red project gate means.
+    SettleGates {
+        /// The answer.
+        answer: RedGate,
+    },
+    /// A person has a text for a worker.
+    Steer {
+        /// Request.
+        id: String,
+        /// Task.
+        task: TaskId,
+        /// Text.
+        text: String,
+    },
+    /// A person took the run's changes back, or put them back.
+    Undone {
+        /// Before.
+        before: Snapshot,
+        /// After.
+        after: Snapshot,
+        /// Files.
+        files: u32,
+        /// Whether it took back an undo.
+        redo: bool,
+    },
+    /// Something worth telling.
+    Notice {
+        /// Text.
+        text: String,
+    },
+}
+
+/// Why an input means nothing in this state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It is about something that is over: a repeated report, an answer after the end. Safe to drop.
+    #[error("{0}")]
+    Stale(String),
+    /// What a person asked for cannot be done now.
+    #[error("{0}")]
+    Cannot(String),
+    /// It names a task that the run does not have.
+    #[error("no task `{0}` in this run")]
+    UnknownTask(TaskId),
+}
+
+fn stale(text: impl Into<String>) -> Refusal {
+    Refusal::Stale(text.into())
+}
+
+fn cannot(text: impl Into<String>) -> Refusal {
+    Refusal::Cannot(text.into())
+}
+
+/// The events that an input means.
+///
+/// # Errors
+/// When it means nothing in this state; a [`Refusal::Stale`] needs no answer to anybody.
+pub fn accept(run: &Run, input: Input) -> Result<Vec<Event>, Refusal> {
+    let outlives_the_end = matches!(
+        input,
+        Input::Taken { .. }
+            | Input::Resume { .. }
+            | Input::Retry { .. }
+            | Input::Undone { .. }
+            | Input::Notice { .. }
+            | Input::SteerDelivered { .. }
+    );
+    if let (Some(end), false) = (&run.end, outlives_the_end) {
+        let text = format!("the run is {} already", end.status);
+        return Err(
+            if matches!(input, Input::Cancel { .. } | Input::Steer { .. } | Input::SettleGates { .. }) {
+                cannot(text)
+            } else {
+                stale(text)
+            },
+        );
+    }
+    Ok(match input {
+        Input::Taken { boot, version } => vec![Event::RunTaken { boot, version }],
+        Input::Observed { task, n, usage, session } => {
+            let attempt = live(run, &task, n)?;
+            let known = session.is_none() || attempt.session == session;
+            if usage.since(&attempt.usage).is_zero() && known {
+                return Ok(Vec::new());
+            }
+            vec![Event::AttemptObserved { task, n, usage, session }]
+        }
+        Input::AttemptEnded { task, n, end, touched } => {
+            let attempt = live(run, &task, n)?;
+            let alone = run.turn.is_none() && run.turns == attempt.turns_at_start;
+            let mut events = vec![Event::AttemptEnded { task: task.clone(), n, end: *end }];
+            let reader = run.task_by_id(&task).is_some_and(|t| !t.takes_turn());
+            if let (Some(pair), true, true) = (touched, alone, reader) {
+                events.push(Event::TreeTouched { task, n, before: pair.0, after: pair.1 });
+            }
+            events
+        }
+        Input::AttemptLost { task, n, usage, session, last } => {
+            live(run, &task, n)?;
+            vec![Event::AttemptLost { task, n, usage, session, last }]
+        }
+        Input::AttemptSwept { task, n, left } => {
+            in_phase(run, &task, |p| *p == Phase::Lost(n))?;
+            vec![Event::AttemptSwept { task, n, left }]
+        }
+        Input::AttemptAbsent { task, n, reason } => {
+            live(run, &task, n)?;
+            vec![Event::AttemptVoided { task, n, reason }]
+        }
+        Input::GateEnded { key, end } => {
+            gate_live(run, &key)?;
+            vec![Event::GateEnded { key, end: *end }]
+        }
+        Input::GateLost { key } => {
+            gate_live(run, &key)?;
+            vec![Event::GateLost { key }]
+        }
+        Input::TreeKept { task, n, before, snapshot, head_was } => {
+            in_phase(run, &task, |p| {
+                matches!((p, before), (Phase::Keeping, true) | (Phase::KeepingAfter(_), false))
+            })?;
+            let mut events = Vec::new();
+            if let Some(from) = head_was {
+                events.push(Event::HeadMoved { task: task.clone(), from, to: snapshot.head.clone() });
+            }
+            events.push(Event::TreeKept { task, n, before, snapshot });
+            events
+        }
+        Input::TreeNotKept { task, failure } => {
+            in_phase(run, &task, |p| matches!(p, Phase::Keeping | Phase::KeepingAfter(_)))?;
+            vec![Event::TaskFailed { task, failure }]
+        }
+        Input::SteerDelivered { id, error } => {
+            if !run.steers.contains_key(&id) {
+                return Err(stale("that text was reported on before"));
+            }
+            vec![Event::SteerDelivered { id, error }]
+        }
+        Input::Cancel { task: None, by } => {
+            if run.cancel {
+                return Ok(Vec::new());
+            }
+            vec![Event::CancelRequested { task: None, by }]
+        }
+        Input::Cancel { task: Some(id), by } => {
+            let task = known(run, &id)?;
+            if let Phase::Ended(status) = task.phase {
+                return Err(cannot(format!("task {id} is {status} already")));
+            }
+            if task.cancel {
+                return Ok(Vec::new());
+            }
+            vec![Event::CancelRequested { task: Some(id), by }]
+        }
+        Input::Resume { caps } => resume(run, caps)?,
+        Input::Retry { tasks } => retry(run, tasks)?,
+        Input::SettleGates { answer } => {
+            if run.baseline != Baseline::Asked {
+                return Err(cannot("the run does not ask what a red gate means"));
+            }
+            if answer == RedGate::Ask {
+                return Err(cannot("answer with `mend`, `leave_out` or `stop`"));
+            }
+            let gates = red_in_baseline(run);
+            vec![Event::GatesSettled { gates, answer }]
+        }
+        Input::Steer { id, task, text } => {
+            let Phase::Running(n) = known(run, &task)?.phase else {
+                return Err(cannot(format!("task {task} has no live worker to steer")));
+            };
+            if run.steers.contains_key(&id) {
+                return Ok(Vec::new());
+            }
+            vec![Event::SteerSent { task, n, text, id }]
+        }
+        Input::Undone { before, after, files, redo } => vec![Event::RunUndone { before, after, files, redo }],
+        Input::Notice { text } => vec![Event::Notice { text }],
+    })
+}
+
+fn known<'a>(run: &'a Run, id: &TaskId) -> Result<&'a Task, Refusal> {
+    run.task_by_id(id).ok_or_else(|| Refusal::UnknownTask(id.clone()))
+}
+
+fn live<'a>(run: &'a Run, id: &TaskId, n: AttemptNo) -> Result<&'a crate::task::Attempt, Refusal> {
+    let task = known(run, id)?;
+    if task.phase != Phase::Running(n) {
+        return Err(stale(format!("attempt {n} of {id} is not live")));
+    }
+    task.attempt(n).ok_or_else(|| stale(format!("task {id} has no attempt {n}")))
+}
+
+fn in_phase(run: &Run, id: &TaskId, fits: impl Fn(&Phase) -> bool) -> Result<(), Refusal> {
+    if fits(&known(run, id)?.phase) {
+        Ok(())
+    } else {
+        Err(stale(format!("task {id} does not wait for that")))
+    }
+}
+
+fn gate_live(run: &Run, key: &GateKey) -> Result<(), Refusal> {
+    let is_live = match &key.task {
+        None => {
+            run.baseline_live && run.baseline_tries.last().is_some_and(|t| t.gate == key.gate && t.n == key.n)
+        }
+        Some(id) => {
+            matches!(known(run, id)?.phase, Phase::Gate { gate, n, .. } if gate == key.gate && n == key.n)
+        }
+    };
+    if is_live { Ok(()) } else { Err(stale("the gate is not live")) }
+}
+
+fn red_in_baseline(run: &Run) -> Vec<u32> {
+    (0u32..)
+        .zip(&run.spec.gates)
+        .filter(|(i, _)| run.baseline_of(*i).and_then(|t| t.end.as_ref()).is_none_or(|e| !e.is_green()))
+        .filter(|(_, g)| {
+            matches!(
+                g.source,
+                windlass_events::spec::GateSource::Config | windlass_events::spec::GateSource::Detected
+            )
+        })
+        .map(|(i, _)| i)
+        .collect()
+}
+
+fn resume(run: &Run, caps: Option<Caps>) -> Result<Vec<Event>, Refusal> {
+    if run.end.as_ref().is_some_and(|e| e.status == windlass_events::RunStatus::Completed) {
+        return Err(cannot("the run is completed; there is nothing to resume"));
+    }
+    if run.cancel && !run.is_ended() {
+        return Err(cannot("the run is being cancelled; resume it when it is"));
+    }
+    let halted = run.is_ended() || run.blocked.is_some() || run.reached.is_some();
+    let waits = matches!(run.waiting, Some((WaitFor::Restart, ..)));
+    if !halted && !waits && caps.is_none() {
+        return Err(cannot("the run is under way; there is nothing to resume"));
+    }
+    if let Some(caps) = &caps
+        && let Some(cap) = exceeded(run, caps)
+    {
+        return Err(cannot(format!("that cap on {cap} is used up already; give a higher one")));
+    }
+    let tasks = if run.is_ended() || run.blocked.is_some() { unfinished(run) } else { Vec::new() };
+    if caps.is_none()
+        && let Some(cap) = exceeded(run, &run.caps)
+    {
+        return Err(cannot(format!("the cap on {cap} is used up; resume with a higher one")));
+    }
+    Ok(vec![Event::RunResumed { caps, tasks }])
+}
+
+/// The first cap on money or tokens that is used up. Time begins anew with a resume.
+fn exceeded(run: &Run, caps: &Caps) -> Option<&'static str> {
+    if caps.microusd.is_some_and(|c| run.usage.cost_microusd >= c) {
+        return Some("money");
+    }
+    let tokens = caps.tokens.is_some_and(|c| run.usage.tokens() >= c);
+    let unpriced = caps.unpriced_tokens.is_some_and(|c| run.usage.unpriced_tokens >= c);
+    (tokens || unpriced).then_some("tokens")
+}
+
+fn unfinished(run: &Run) -> Vec<TaskId> {
+    run.tasks
+        .iter()
+        .filter(|t| matches!(t.phase, Phase::Ended(s) if s != TaskStatus::Completed))
+        .map(|t| t.spec.id.clone())
+        .collect()
+}
+
+fn retry(run: &Run, tasks: Vec<TaskId>) -> Result<Vec<Event>, Refusal> {
+    if run.cancel && !run.is_ended() {
+        return Err(cannot("the run is being cancelled; retry when it is"));
+    }
+    let mut roots: Vec<u32> = Vec::new();
+    for id in &tasks {
+        let task = known(run, id)?;
+        match task.phase {
+            Phase::Ended(TaskStatus::Completed) => return Err(cannot(format!("task {id} is completed"))),
+            Phase::Ended(_) => roots.extend(run.position(id)),
+            _ => {
+                return Err(cannot(format!("task {id} is {}; only an ended task is retried", task.status())));
+            }
+        }
+    }
+    if tasks.is_empty() {
+        let wanted = |t: &Task| {
+            matches!(
+                t.phase,
+                Phase::Ended(TaskStatus::Failed | TaskStatus::Cancelled | TaskStatus::NeedsAttention)
+            )
+        };
+        roots.extend((0u32..).zip(&run.tasks).filter(|(_, t)| wanted(t)).map(|(at, _)| at));
+        if roots.is_empty() {
+            return Err(cannot("nothing failed, so there is nothing to retry"));
+        }
+    }
+    // With each, what it skipped.
+    let mut all: BTreeSet<u32> = BTreeSet::new();
+    while let Some(at) = roots.pop() {
+        if !all.insert(at) {
+            continue;
+        }
+        let Some(task) = run.task(at) else { continue };
+        roots.extend(
+            task.dependants
+                .iter()
+                .filter(|d| run.task(**d).is_some_and(|t| t.phase == Phase::Ended(TaskStatus::Skipped))),
+        );
+    }
+    let tasks = all.iter().filter_map(|at| run.task(*at)).map(|t| t.spec.id.clone()).collect();
+    Ok(vec![Event::TasksRetried { tasks }])
+}
+
+impl Run {
+    /// Whether the run itself, not another one, holds the tree's turn.
+    pub const fn holds_turn(&self) -> bool {
+        self.turn.is_some()
+    }
+
+    /// The task that holds the turn.
+    pub fn turn_task(&self) -> Option<&Task> {
+        match self.turn {
+            Some(Holder::Task(at)) => self.task(at),
+            _ => None,
+        }
+    }
+
+    /// The failure that a person is told first.
+    pub fn failure(&self) -> Option<(&Failure, Option<&TaskId>)> {
+        if let Some(end) = &self.end {
+            return end.failure.as_ref().map(|(f, t)| (f, t.as_ref()));
+        }
+        self.blocked.as_ref().map(|f| (f, None))
+    }
+
+    /// Whether an error is one that only a person's change mends.
+    pub fn needs_person(&self) -> bool {
+        self.blocked.is_some()
+            || self.failure().is_some_and(|(f, _)| matches!(f.class, ErrorClass::Auth | ErrorClass::Quota))
+    }
+}

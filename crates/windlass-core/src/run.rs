@@ -1,0 +1,284 @@
+//! The state of a run: a fold over its journal, with the indexes that make one decision cost its own change.
+
+use crate::task::{GateTry, Phase, Task};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use windlass_events::event::{CapKind, Snapshot, WaitFor};
+use windlass_events::outcome::Failure;
+use windlass_events::spec::{Caps, RedGate, RunSpec};
+use windlass_events::{Millis, Proof, RunId, RunStatus, Seq, TaskId, TaskStatus, Usage};
+
+/// Who holds the tree's turn within the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Holder {
+    /// The baseline of the gates.
+    Baseline,
+    /// The task at this position.
+    Task(u32),
+}
+
+/// The gates before anything was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Baseline {
+    /// Not begun, or between two gates.
+    Open,
+    /// A person is asked what a red project gate means.
+    Asked,
+    /// Done, or nothing to do.
+    Done,
+}
+
+/// A group of tasks that start under the same rule: role, and whether they need the turn.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Lane {
+    /// Role.
+    pub role: String,
+    /// Whether a start needs the tree's turn first.
+    pub turn: bool,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunEnd {
+    /// Terminal status.
+    pub status: RunStatus,
+    /// What is proved of the whole.
+    pub proof: Proof,
+    /// First failure, and the task it is of.
+    pub failure: Option<(Failure, Option<TaskId>)>,
+    /// When.
+    pub at: Millis,
+}
+
+/// A run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// Id.
+    pub id: RunId,
+    /// What it is.
+    pub spec: RunSpec,
+    /// Place of the last event folded.
+    pub seq: Seq,
+    /// When it was created.
+    pub created_at: Millis,
+    /// When the last event was accepted.
+    pub updated_at: Millis,
+    /// Tasks in order.
+    pub tasks: Vec<Task>,
+    /// Positions by id.
+    pub by_id: BTreeMap<TaskId, u32>,
+    /// Tasks that are not in a terminal state.
+    pub open: BTreeSet<u32>,
+    /// Tasks that want a start now, by lane.
+    pub ready: BTreeMap<Lane, BTreeSet<u32>>,
+    /// Tasks that want a start later.
+    pub due: BTreeSet<(Millis, u32)>,
+    /// Tasks for which something must be decided.
+    pub pending: BTreeSet<u32>,
+    /// Queued tasks whose dependency did not complete: the task, and that dependency.
+    pub to_skip: BTreeMap<u32, u32>,
+    /// Tasks that use a slot.
+    pub busy: BTreeSet<u32>,
+    /// Busy tasks by role.
+    pub busy_by_role: BTreeMap<String, u32>,
+    /// Number of tasks in each terminal status.
+    pub ended: BTreeMap<TaskStatus, u32>,
+    /// Totals of all attempts, live ones included.
+    pub usage: Usage,
+    /// Caps in force.
+    pub caps: Caps,
+    /// Since when the wall-clock cap counts.
+    pub wall_since: Millis,
+    /// Caps of which 80 % was announced.
+    pub warned: BTreeSet<CapKind>,
+    /// Cap that was reached, until a person resumes.
+    pub reached: Option<CapKind>,
+    /// Where the baseline of the gates stands.
+    pub baseline: Baseline,
+    /// Tries of the gates in the baseline.
+    pub baseline_tries: Vec<GateTry>,
+    /// Whether a baseline gate is live.
+    pub baseline_live: bool,
+    /// Gates that no longer count.
+    pub left_out: BTreeSet<u32>,
+    /// What a person or the policy said of red project gates.
+    pub red_answer: Option<RedGate>,
+    /// Who holds the tree's turn.
+    pub turn: Option<Holder>,
+    /// How often the turn was taken.
+    pub turns: u32,
+    /// Whether a person asked to stop the run.
+    pub cancel: bool,
+    /// What the run waits for, who or what ends it, and since when.
+    pub waiting: Option<(WaitFor, String, Millis)>,
+    /// Boot id of the machine that last led it.
+    pub boot: String,
+    /// Whether the machine was restarted under it and nobody has said how to go on.
+    pub restarted: bool,
+    /// Why nothing can start.
+    pub blocked: Option<Failure>,
+    /// How it ended.
+    pub end: Option<RunEnd>,
+    /// Steering texts sent and not yet reported on: id, task, attempt, text.
+    pub steers: BTreeMap<String, (u32, u32, String)>,
+    /// Kept states made so far; the next one's number.
+    pub next_snapshot: u32,
+    /// Notices and moved heads, newest last; at most 100.
+    pub notices: Vec<String>,
+    /// The pair of the last undo, and whether it was a redo.
+    pub undone: Option<(Snapshot, Snapshot, bool)>,
+}
+
+impl Run {
+    /// The position of a task.
+    pub fn position(&self, id: &TaskId) -> Option<u32> {
+        self.by_id.get(id).copied()
+    }
+
+    /// The task at a position.
+    pub fn task(&self, at: u32) -> Option<&Task> {
+        self.tasks.get(at as usize)
+    }
+
+    /// The task with an id.
+    pub fn task_by_id(&self, id: &TaskId) -> Option<&Task> {
+        self.task(self.position(id)?)
+    }
+
+    /// Whether all tasks that the run was created with are known.
+    pub fn is_planned(&self) -> bool {
+        self.tasks.len() >= self.spec.task_count as usize
+    }
+
+    /// Whether the run is in a terminal state.
+    pub const fn is_ended(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// Whether something of the run is live. A task that holds the turn and merely may start is not.
+    pub fn is_busy(&self) -> bool {
+        let live = |at: &u32| self.task(*at).is_some_and(|t| t.phase.is_busy() && t.phase != Phase::Kept);
+        self.baseline_live || self.busy.iter().any(live)
+    }
+
+    /// Whether a process of the run is alive or a step of Windlass for it is under way, so that an input will come.
+    pub fn is_live(&self) -> bool {
+        let live = |at: &u32| {
+            self.task(*at)
+                .is_some_and(|t| t.phase.is_busy() && !matches!(t.phase, Phase::Kept | Phase::Closing(_)))
+        };
+        self.baseline_live || self.busy.iter().any(live)
+    }
+
+    /// Number of slots in use.
+    pub fn slots_used(&self) -> u32 {
+        u32::try_from(self.busy.len()).unwrap_or(u32::MAX).saturating_add(u32::from(self.baseline_live))
+    }
+
+    /// Number of tasks in a terminal status.
+    pub fn ended_with(&self, status: TaskStatus) -> u32 {
+        self.ended.get(&status).copied().unwrap_or(0)
+    }
+
+    /// The status that users see.
+    pub fn status(&self) -> RunStatus {
+        if let Some(end) = &self.end {
+            return end.status;
+        }
+        if self.blocked.is_some() {
+            return RunStatus::Blocked;
+        }
+        if !self.is_planned() {
+            return RunStatus::Queued;
+        }
+        if self.is_busy() {
+            return RunStatus::Running;
+        }
+        if self.waiting.is_some() {
+            return RunStatus::Waiting;
+        }
+        if self.ready.is_empty() && self.pending.is_empty() && !self.due.is_empty() {
+            return RunStatus::Waiting;
+        }
+        RunStatus::Running
+    }
+
+    /// What is proved of the run as far as it has come.
+    pub fn proof(&self) -> Proof {
+        self.end.as_ref().map_or(Proof::None, |e| e.proof)
+    }
+
+    /// Whether a gate still counts.
+    pub fn gate_counts(&self, gate: u32) -> bool {
+        !self.left_out.contains(&gate)
+    }
+
+    /// The conclusive try of a gate in the baseline.
+    pub fn baseline_of(&self, gate: u32) -> Option<&GateTry> {
+        self.baseline_tries.iter().rev().find(|t| t.gate == gate && t.end.is_some())
+    }
+
+    /// The sum of the starts that the tasks may use: the announced worst case.
+    pub fn worst_case_starts(&self) -> u64 {
+        self.tasks.iter().map(|t| u64::from(t.spec.attempts)).sum()
+    }
+
+    /// The earliest instant after `now` at which something follows by itself. What was due before has been decided on
+    /// already, and waits for a slot or a turn.
+    pub fn next_due(&self, now: Millis) -> Option<Millis> {
+        if self.end.is_some() || self.blocked.is_some() {
+            return None;
+        }
+        let retry = self.due.range((now.saturating_add(1), 0)..).next().map(|(at, _)| *at);
+        let wall = crate::caps::next_wall(self).filter(|at| *at > now);
+        [retry, wall].into_iter().flatten().min()
+    }
+
+    pub(crate) fn lane(&self, at: u32) -> Option<Lane> {
+        let task = self.task(at)?;
+        let held = self.turn == Some(Holder::Task(at));
+        Some(Lane { role: task.spec.role.clone(), turn: task.takes_turn() && !held })
+    }
+
+    /// Puts a task into the index that fits its phase. Called after every change of a phase.
+    pub(crate) fn enter(&mut self, at: u32, phase: Phase) {
+        let Some(task) = self.tasks.get_mut(at as usize) else { return };
+        let was_busy = self.busy.contains(&at);
+        if let Phase::Ready { not_before, .. } = task.phase {
+            self.due.remove(&(not_before, at));
+            for set in self.ready.values_mut() {
+                set.remove(&at);
+            }
+            self.ready.retain(|_, set| !set.is_empty());
+        }
+        self.pending.remove(&at);
+        let role = task.spec.role.clone();
+        task.phase = phase.clone();
+        // Who holds the turn keeps its slot until it ends, or a reader's gate that waits for the turn could starve it.
+        let holds = self.turn == Some(Holder::Task(at));
+        let is_busy = phase.is_busy() || (holds && matches!(phase, Phase::Ready { .. }));
+        if was_busy && !is_busy {
+            self.busy.remove(&at);
+            if let Some(count) = self.busy_by_role.get_mut(&role) {
+                *count = count.saturating_sub(1);
+            }
+        } else if is_busy && !was_busy {
+            self.busy.insert(at);
+            *self.busy_by_role.entry(role).or_insert(0) += 1;
+        }
+        match phase {
+            Phase::Ready { not_before, .. } if not_before > self.updated_at => {
+                self.due.insert((not_before, at));
+            }
+            Phase::Ready { .. } => {
+                if let Some(lane) = self.lane(at) {
+                    self.ready.entry(lane).or_default().insert(at);
+                }
+            }
+            Phase::Kept | Phase::Closing(_) => {
+                self.pending.insert(at);
+            }
+            _ => {}
+        }
+    }
+}
