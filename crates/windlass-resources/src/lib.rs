@@ -1,1 +1,23 @@
-//! Resource files, config, trust, advice.
+//! What users write for Windlass: agent, team, workflow and skill files.
+//!
+//! Everything read here may be hostile: a file ends in a typed value or in findings with file, line and column, never in a panic.
+//! This crate reads no process environment, no clock, and starts nothing.
+//!
+//! - [`agent`], [`team`], [`workflow`], [`skill`]: the formats; [`source`]: where a resource comes from
+//! - [`places`], [`catalog`]: where they are looked for, and which one counts for a name; [`builtin`]: those that are shipped
+//! - [`diag`], [`text`], [`duration`]: findings, files, lengths of time
+
+pub mod agent;
+pub mod builtin;
+pub mod catalog;
+pub mod diag;
+pub mod duration;
+mod front;
+pub mod places;
+pub mod skill;
+pub mod source;
+pub mod team;
+pub mod text;
+pub mod workflow;
+
+pub use front::Text;

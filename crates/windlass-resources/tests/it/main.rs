@@ -1,0 +1,3 @@
+//! Everything of this crate that touches files, through its public interface.
+
+mod discovery;
