@@ -1,0 +1,3 @@
+//! Ends at once with code 0: what starting a worker costs when the worker costs nothing.
+
+fn main() {}
