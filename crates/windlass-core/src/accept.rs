@@ -448,6 +448,24 @@ impl Run {
         self.turn.is_some()
     }
 
+    /// Whether something of the run waits for the tree's turn.
+    pub fn wants_turn(&self) -> bool {
+        if self.is_ended() || self.cancel || self.blocked.is_some() || self.reached.is_some() {
+            return false;
+        }
+        let in_line = self.ready.keys().any(|lane| lane.turn)
+            || self.due.iter().any(|(_, at)| self.lane(*at).is_some_and(|l| l.turn));
+        let checks = self.pending.iter().any(|at| {
+            self.task(*at).is_some_and(|t| matches!(t.phase, Phase::Closing(_)) && !t.spec.gates.is_empty())
+        });
+        in_line || checks || (self.baseline == Baseline::Open && self.is_planned())
+    }
+
+    /// Whether a free slot or turn could let something of the run start.
+    pub fn wants_start(&self) -> bool {
+        !self.is_ended() && (!self.ready.is_empty() || !self.due.is_empty() || self.wants_turn())
+    }
+
     /// The task that holds the turn.
     pub fn turn_task(&self) -> Option<&Task> {
         match self.turn {

@@ -19,7 +19,7 @@ const BASELINE_TRIES: usize = 3;
 pub enum Turn {
     /// Nobody else holds it.
     Free,
-    /// Another run does; its id, for people.
+    /// Another run does; its id, for people, or empty while that is not known.
     Other(String),
 }
 
@@ -201,7 +201,8 @@ fn baseline(run: &Run, world: &World, out: &mut Vec<Event>) {
     if run.turn != Some(Holder::Baseline) {
         match &world.tree {
             Turn::Free => out.push(Event::TurnTaken { task: None }),
-            Turn::Other(who) => wait(run, WaitFor::Tree, who, out),
+            Turn::Other(who) if !who.is_empty() => wait(run, WaitFor::Tree, who, out),
+            Turn::Other(_) => {}
         }
         return;
     }
@@ -306,7 +307,9 @@ fn start(run: &Run, now: Millis, world: &World, out: &mut Vec<Event>) {
         slots -= 1;
         *by_role.entry(role.clone()).or_insert(0) += 1;
     }
-    if let (true, true, false, Turn::Other(who)) = (out.is_empty(), held_up, run.is_busy(), &world.tree) {
+    if let (true, true, false, Turn::Other(who)) = (out.is_empty(), held_up, run.is_busy(), &world.tree)
+        && !who.is_empty()
+    {
         wait(run, WaitFor::Tree, who, out);
     }
 }

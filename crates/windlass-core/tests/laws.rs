@@ -2,6 +2,8 @@
 //! fold is total; replay equals live; `decide` is idempotent; terminal is final; at most one live attempt per task; no
 //! effect without its event; every run ends or waits for something named; limits and caps are never exceeded.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
+
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use windlass_core::run::Baseline;

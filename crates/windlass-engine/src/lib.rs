@@ -1,1 +1,2 @@
-//! The engine: machine and driver.
+//! The engine.
+pub mod machine;
