@@ -1,0 +1,64 @@
+//! The screens in `docs/screens/` are what the renderer draws. `WINDLASS_BLESS=1` rewrites them.
+
+use crate::end::end_card;
+use crate::line::{Line, Paint};
+use crate::model::{Look, Overlay, RunView};
+use crate::sample;
+use crate::start::start_card;
+use crate::watch;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use windlass_api::status::StatusDoc;
+
+const WIDTHS: [usize; 3] = [20, 80, 300];
+
+fn look(width: usize) -> Look {
+    Look { home: Some("/home/ada".into()), ..Look::new(width) }
+}
+
+fn check(name: &str, doc: &StatusDoc, draw: impl Fn(&RunView<'_>, &Look) -> Vec<Line>) {
+    let overlay = Overlay::default();
+    let view = RunView::new(doc, &overlay, sample::NOW);
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/screens");
+    let mut wrong = String::new();
+    for width in WIDTHS {
+        let lines = draw(&view, &look(width));
+        assert!(lines.iter().all(|l| l.width() <= width));
+        let text = Paint::default().lines(&lines);
+        let path = folder.join(format!("{name}.{width}.txt"));
+        if std::env::var_os("WINDLASS_BLESS").is_some() {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(&path, &text).unwrap();
+        }
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        if kept != text {
+            let _ = write!(wrong, "\n{name} at {width} differs from docs/screens:\n{kept}---\n{text}");
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}\nWINDLASS_BLESS=1 rewrites the screens");
+}
+
+fn watch(view: &RunView<'_>, look: &Look) -> Vec<Line> {
+    watch::frame(view, look, 24)
+}
+
+#[test]
+fn watch_screens() {
+    check("watch", &sample::running(), watch);
+    check("watch-short", &sample::running(), |v, l| watch::frame(v, l, 8));
+    check("watch-waiting", &sample::waiting(), watch);
+}
+
+#[test]
+fn start_cards() {
+    check("start", &sample::created(), start_card);
+}
+
+#[test]
+fn end_cards() {
+    check("end-proven", &sample::proven(), end_card);
+    check("end-unproven", &sample::unproven(), end_card);
+    check("end-failed", &sample::failed(), end_card);
+    check("end-blocked", &sample::blocked(), end_card);
+    check("end-waiting", &sample::waiting(), end_card);
+}

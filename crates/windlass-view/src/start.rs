@@ -1,0 +1,205 @@
+//! The card that a watched run begins with: what will happen, with what, checked by what, and what it can cost.
+
+use crate::fields::{Fields, wrapped};
+use crate::human;
+use crate::line::Line;
+use crate::model::{Look, RunView};
+use crate::text;
+use crate::theme::{Tone, light_mark};
+use windlass_api::status::{GateDoc, ProgramDoc, RunDoc};
+use windlass_events::RuntimeKind;
+
+/// Lines of a card at a width of 80.
+pub const CARD_LINES: usize = 12;
+
+/// Lines of a card at this width: where labels stand on lines of their own it is as long as it must be.
+pub(crate) const fn card_lines(width: usize) -> usize {
+    if width < 44 { 60 } else { CARD_LINES }
+}
+
+/// Gates that have a line of their own.
+const GATE_LINES: usize = 3;
+
+/// The start card, at most [`CARD_LINES`] lines where `look.width` is 80 or more.
+pub fn start_card(view: &RunView<'_>, look: &Look) -> Vec<Line> {
+    let run = view.run;
+    let mut f = Fields::new(look.width);
+    for line in shape_lines(view, look.width) {
+        f.line(line);
+    }
+    let mut goal = Line::new();
+    goal.space(2).push_fit(Tone::Plain, run.goal.trim(), look.width.saturating_sub(2));
+    f.line(goal);
+    f.field("run", Line::of(Tone::Strong, run.id.as_str()));
+    f.segments("program", programs(view));
+    f.segments("tree", tree(run, look));
+    gates_now(&mut f, &run.gates);
+    f.segments("cap", caps(run));
+    f.field("at worst", Line::of(Tone::Plain, human::plural(run.worst_case_starts, "start", "starts")));
+    notices(&mut f, run, look.width);
+    f.into_lines()
+}
+
+/// The first line: the choice, its reason, the number of agent starts, and the flag for another.
+fn shape_lines(view: &RunView<'_>, width: usize) -> Vec<Line> {
+    let run = view.run;
+    let agents = view.rows.iter().filter(|r| r.task.runtime.is_model()).count() as u64;
+    let starts = match (agents, view.counts.total as u64) {
+        (0, commands) => format!("no agent, {}", human::plural(commands, "command", "commands")),
+        (n, _) => human::plural(n, "agent start", "agent starts"),
+    };
+    let tail = format!(" · {starts} · --team NAME for another");
+    let shape = text::clean(run.shape());
+    let reason = text::clean(run.shape_reason.trim());
+    let mut line = Line::new();
+    line.push(Tone::Accent, "▸ ").push_fit(Tone::Strong, &shape, width.saturating_sub(2));
+    let room = width.saturating_sub(line.width() + text::width(&tail));
+    if reason.is_empty() && room > 0 {
+        line.push(Tone::Dim, tail);
+        return vec![line];
+    }
+    if room >= text::width(&reason).min(20) + 2 {
+        line.push(Tone::Plain, ": ").push_fit(Tone::Plain, &reason, room - 2).push(Tone::Dim, tail);
+        return vec![line];
+    }
+    let mut lines = vec![line];
+    let mut rest = Vec::new();
+    if !reason.is_empty() {
+        rest.extend(
+            wrapped(&reason, width.saturating_sub(2), 2).into_iter().map(|l| Line::of(Tone::Plain, l)),
+        );
+    }
+    for part in [starts.as_str(), "--team NAME for another"] {
+        let cells = width.saturating_sub(2);
+        rest.extend(wrapped(part, cells, 3).into_iter().map(|l| Line::of(Tone::Dim, l)));
+    }
+    lines.extend(rest.into_iter().map(|l| {
+        let mut line = Line::new();
+        line.space(2).append(l);
+        line
+    }));
+    lines
+}
+
+/// The programs that do the work, with version and model; a stand-in says that it is one.
+pub(crate) fn programs(view: &RunView<'_>) -> Vec<Line> {
+    let mut segments = Vec::new();
+    for program in view.run.programs.iter().take(4) {
+        segments.push(program_line(program));
+    }
+    if let Some(stand_in) = view.stand_in() {
+        segments.push(Line::of(Tone::Warn, stand_in));
+    }
+    let is = |kind| view.rows.iter().any(|r| r.task.runtime == kind);
+    if segments.is_empty() && is(RuntimeKind::Command) {
+        segments.push(Line::of(Tone::Plain, "commands only, no model"));
+    }
+    if segments.is_empty() {
+        segments.push(Line::of(Tone::Dim, "not known"));
+    }
+    segments
+}
+
+fn program_line(program: &ProgramDoc) -> Line {
+    let mut line = Line::of(Tone::Plain, program.runtime.as_str());
+    if !program.version.trim().is_empty() {
+        line.push(Tone::Plain, " ").push_fit(Tone::Plain, program.version.trim(), 24);
+    }
+    match program.model.as_deref().map(str::trim).filter(|m| !m.is_empty()) {
+        Some(model) => line.push(Tone::Dim, ", ").push_fit(Tone::Plain, model, 48),
+        None => line.push(Tone::Dim, ", its own model"),
+    };
+    line
+}
+
+/// Where the work happens.
+pub(crate) fn tree(run: &RunDoc, look: &Look) -> Vec<Line> {
+    let Some(tree) = &run.tree else { return vec![Line::of(Tone::Plain, look.path(&run.cwd))] };
+    let mut segments = vec![Line::of(Tone::Plain, look.path(&tree.root))];
+    if !tree.git {
+        segments.push(Line::of(Tone::Warn, "not git: nothing to compare or undo"));
+        return segments;
+    }
+    let base = run.base.as_deref().map(|b| text::clean(b).chars().take(8).collect::<String>());
+    segments.push(match (tree.branch.as_deref(), base) {
+        (Some(branch), Some(base)) => {
+            let mut line = Line::new();
+            line.push_fit(Tone::Plain, branch, 40).push(Tone::Dim, format!(" at {base}"));
+            line
+        }
+        (Some(branch), None) => {
+            let mut line = Line::new();
+            line.push_fit(Tone::Plain, branch, 40).push(Tone::Dim, ", no commit yet");
+            line
+        }
+        (None, Some(base)) => Line::of(Tone::Plain, format!("detached at {base}")),
+        (None, None) => Line::of(Tone::Plain, "no commit yet"),
+    });
+    segments
+}
+
+fn gates_now(f: &mut Fields, gates: &[GateDoc]) {
+    if gates.is_empty() {
+        f.text("gates", Tone::Warn, "none: the result will be unproven (--gate CMD adds one)", 2);
+        return;
+    }
+    let room = f.room();
+    let shown = || gates.iter().take(GATE_LINES);
+    let longest = shown().map(|g| text::width(&text::clean(&g.command))).max().unwrap_or(0);
+    let column = longest.min(room.saturating_sub(13)).max(longest.min(14));
+    for gate in shown() {
+        let mark = light_mark(gate.before);
+        let mut now = Line::new();
+        match gate.before {
+            _ if gate.left_out => now.push(Tone::Warn, "left out"),
+            Some(_) => now.push(mark.tone, mark.word).push(Tone::Dim, " now"),
+            None => now.push(Tone::Dim, "not run yet"),
+        };
+        let mut line = Line::new();
+        line.push_fit(Tone::Plain, &gate.command, column.min(room));
+        if column + 2 + now.width() <= room {
+            line.pad_to(column + 2).append(now);
+            f.field("gates", line);
+        } else {
+            f.field("gates", line);
+            f.field("gates", now);
+        }
+    }
+    if gates.len() > GATE_LINES {
+        f.field("gates", Line::of(Tone::Dim, format!("… and {} more", gates.len() - GATE_LINES)));
+    }
+}
+
+fn caps(run: &RunDoc) -> Vec<Line> {
+    let mut segments = Vec::new();
+    if let Some(budget) = &run.budget {
+        segments.extend(budget.usd.cap.map(|usd| human::cost(Some(usd))));
+        segments.extend(budget.tokens.cap.map(|n| format!("{} tokens", human::count(n))));
+        segments.extend(budget.wall_ms.cap.map(human::cap_duration));
+    }
+    if segments.is_empty() {
+        return vec![Line::of(Tone::Warn, "none")];
+    }
+    segments.into_iter().map(|s| Line::of(Tone::Plain, s)).collect()
+}
+
+fn notices(f: &mut Fields, run: &RunDoc, width: usize) {
+    let left = card_lines(width).saturating_sub(f.len()).max(1);
+    let all = run.notices.len();
+    let shown = if all <= left { all } else { left - 1 };
+    let room = f.room();
+    for notice in run.notices.iter().take(shown) {
+        let mut line = Line::new();
+        line.push_fit(Tone::Warn, notice.trim(), room);
+        f.field("note", line);
+    }
+    if all > shown {
+        let what = if shown == 0 { "" } else { " more" };
+        let text = format!(
+            "{}{what}: windlass show {}",
+            human::plural((all - shown) as u64, "note", "notes"),
+            run.id
+        );
+        f.field("note", Line::of(Tone::Dim, text));
+    }
+}
