@@ -1,0 +1,59 @@
+//! What others need for the same work.
+
+use super::graph::Layered;
+use crate::shell::{must_run, target};
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The version of ninja that is installed where PATH has none.
+const NINJA: &str = "ninja==1.13.2";
+
+/// Starts `program` so often, one after the other, and waits for each.
+pub(super) fn spawn_each(program: &Path, count: u64) -> Result<()> {
+    for _ in 0..count {
+        let mut command = Command::new(program);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let status = command.status().with_context(|| format!("cannot start {}", program.display()))?;
+        if !status.success() {
+            bail!("{} ended with {status}", program.display());
+        }
+    }
+    Ok(())
+}
+
+/// Works through the graph with ninja, from nothing, in a fresh folder.
+pub(super) fn ninja(ninja: &Path, program: &Path, graph: &Layered, folder: &Path, jobs: u64) -> Result<()> {
+    let _ = fs::remove_dir_all(folder);
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::write(folder.join("build.ninja"), graph.to_ninja(program))?;
+    let mut command = Command::new(ninja);
+    command.arg("-C").arg(folder).args(["-j", &jobs.to_string()]);
+    let output = command.stdin(Stdio::null()).output().context("cannot start ninja")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let all = format!("[{0}/{0}]", graph.tasks());
+    if !output.status.success() || !said.contains(&all) {
+        bail!("ninja did not work through the graph: {said}{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+/// The ninja on PATH, or one installed by pip into the build folder.
+pub(super) fn ninja_program() -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if let Some(found) =
+        std::env::split_paths(&path).map(|folder| folder.join("ninja")).find(|path| path.is_file())
+    {
+        return Ok(found);
+    }
+    let folder = target().join("tools/ninja");
+    let program = folder.join("bin/ninja");
+    if !program.is_file() {
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]);
+        pip.args(["--only-binary", ":all:", "--upgrade", "--target"]).arg(&folder).arg(NINJA);
+        must_run(&mut pip).context("ninja is missing: install it, or a python3 with pip that can")?;
+    }
+    Ok(program)
+}
