@@ -1,3 +1,19 @@
-//! Typed requests and responses, and the client.
+//! The one door: a typed request and response for each operation, and the client that carries them to an engine.
+//!
+//! Every host (shell, socket, later MCP and HTTP) speaks these types; there is no engine in this crate, and it must never
+//! decide anything about a run.
+//!
+//! Map: [`request`] what can be asked · [`response`] what comes back · [`client`] over a socket · [`status`] the stable JSON
+//! of runs.
 
+pub mod client;
+pub mod request;
+pub mod response;
 pub mod status;
+
+pub use client::{Client, ClientError};
+pub use request::{Call, Request, RunRequest};
+pub use response::{ApiError, ErrorKind, Frame, Reply};
+
+/// Version of the lines between client and engine. Both sides say theirs first; a difference is named, never guessed over.
+pub const PROTOCOL: u32 = 1;

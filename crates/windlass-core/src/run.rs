@@ -70,6 +70,7 @@ pub struct Run {
     /// Tasks that are not in a terminal state.
     pub open: BTreeSet<u32>,
     /// Tasks that want a start now, by lane.
+    #[serde(with = "pairs")]
     pub ready: BTreeMap<Lane, BTreeSet<u32>>,
     /// Tasks that want a start later.
     pub due: BTreeSet<(Millis, u32)>,
@@ -280,5 +281,24 @@ impl Run {
             }
             _ => {}
         }
+    }
+}
+
+/// A map whose keys are no strings, as a list of pairs: JSON knows only strings as keys.
+mod pairs {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::collections::BTreeMap;
+
+    pub(super) fn serialize<K: Serialize, V: Serialize, S: Serializer>(
+        map: &BTreeMap<K, V>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, K: Deserialize<'de> + Ord, V: Deserialize<'de>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<K, V>, D::Error> {
+        Ok(Vec::<(K, V)>::deserialize(from)?.into_iter().collect())
     }
 }

@@ -273,6 +273,7 @@ impl Sim {
                     session: Some("s".into()),
                     model: None,
                     result: None,
+                    artifacts: vec![],
                     failure: class.map(|k| Failure::new(k, "x")),
                     verdict: None,
                 };
@@ -383,6 +384,9 @@ impl Sim {
         let replayed = Run::replay(self.run.id, self.journal.iter().map(|(at, e)| (*at, e))).unwrap();
         assert_eq!(replayed, self.run, "replay equals live");
         assert_eq!(replayed.wanted(), self.run.wanted());
+        let bytes = serde_json::to_vec(&self.run).unwrap();
+        let read: Run = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(read, self.run, "a state snapshot is the state");
     }
 
     fn request(&mut self, c: &mut Choices) {

@@ -116,6 +116,9 @@ pub struct AttemptEnd {
     /// The final text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<ResultRef>,
+    /// Files that it left to hand on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<ResultRef>,
     /// What went wrong, unless the outcome is clean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,

@@ -1,0 +1,165 @@
+//! The client: lines of JSON over a Unix socket, blocking.
+
+use crate::PROTOCOL;
+use crate::request::{Call, Request};
+use crate::response::{ApiError, ErrorKind, Frame, Reply};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The longest line that a client takes, in bytes.
+const MAX_LINE: u64 = 256 << 20;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody listens on the socket.
+    #[error("no engine listens on {path}: {source}")]
+    NoEngine {
+        /// Socket.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The connection broke.
+    #[error("the engine's connection broke: {0}")]
+    Broken(std::io::Error),
+    /// The engine left while a call was open.
+    #[error("the engine left")]
+    Left,
+    /// It speaks something else.
+    #[error("the engine's answer is not understood: {0}")]
+    Speech(String),
+    /// The engine refused.
+    #[error("{0}")]
+    Api(#[from] ApiError),
+}
+
+impl ClientError {
+    /// The error as every host shows it.
+    pub fn into_api(self) -> ApiError {
+        match self {
+            Self::Api(error) => error,
+            other => ApiError::new(ErrorKind::Missing, other.to_string())
+                .hint("see `windlass daemon status`; `windlass daemon start` starts one"),
+        }
+    }
+}
+
+/// A connection to an engine.
+#[derive(Debug)]
+pub struct Client {
+    reader: BufReader<UnixStream>,
+    writer: UnixStream,
+    next: u64,
+    /// Version of the engine.
+    pub version: String,
+    /// Process of the engine.
+    pub pid: u32,
+}
+
+impl Client {
+    /// Connects and says hello.
+    ///
+    /// # Errors
+    /// [`ClientError::NoEngine`] when nobody listens; otherwise as [`Client::call`].
+    pub fn connect(socket: &Path, version: &str) -> Result<Self, ClientError> {
+        let stream = connect_short(socket)
+            .map_err(|source| ClientError::NoEngine { path: socket.to_owned(), source })?;
+        let writer = stream.try_clone().map_err(ClientError::Broken)?;
+        let mut client =
+            Self { reader: BufReader::new(stream), writer, next: 1, version: String::new(), pid: 0 };
+        match client.call(Request::Hello { protocol: PROTOCOL, version: version.to_owned() })? {
+            Reply::Hello { protocol, version, pid } => {
+                if protocol != PROTOCOL {
+                    return Err(ClientError::Api(
+                        ApiError::new(
+                            ErrorKind::Missing,
+                            format!("the daemon (version {version}) speaks protocol {protocol}, this program {PROTOCOL}"),
+                        )
+                        .hint("`windlass daemon stop` ends it; the next command starts one of this version"),
+                    ));
+                }
+                client.version = version;
+                client.pid = pid;
+                Ok(client)
+            }
+            other => Err(ClientError::Speech(format!("{other:?}"))),
+        }
+    }
+
+    /// Sends a request and waits for its answer.
+    ///
+    /// # Errors
+    /// The engine's refusal, or what broke.
+    pub fn call(&mut self, request: Request) -> Result<Reply, ClientError> {
+        let id = self.send(request)?;
+        loop {
+            match self.next_frame()? {
+                Frame::Reply { id: got, reply } if got == id => return Ok(*reply),
+                Frame::Error { id: got, error } if got == id => return Err(error.into()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Sends a request without waiting; frames with the returned id belong to it.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub fn send(&mut self, request: Request) -> Result<u64, ClientError> {
+        let id = self.next;
+        self.next += 1;
+        let mut line =
+            serde_json::to_vec(&Call { id, request }).map_err(|e| ClientError::Speech(e.to_string()))?;
+        line.push(b'\n');
+        self.writer.write_all(&line).map_err(ClientError::Broken)?;
+        Ok(id)
+    }
+
+    /// The next frame.
+    ///
+    /// # Errors
+    /// [`ClientError::Left`] at the end of the connection.
+    pub fn next_frame(&mut self) -> Result<Frame, ClientError> {
+        let mut line = Vec::new();
+        let mut limited = std::io::Read::take(&mut self.reader, MAX_LINE);
+        let n = limited.read_until(b'\n', &mut line).map_err(ClientError::Broken)?;
+        if n == 0 || line.last() != Some(&b'\n') {
+            return Err(ClientError::Left);
+        }
+        serde_json::from_slice(&line).map_err(|e| ClientError::Speech(e.to_string()))
+    }
+
+    /// How long [`Client::next_frame`] waits at most; `None` for ever. Past it, an error of kind `WouldBlock` comes.
+    ///
+    /// # Errors
+    /// When the socket refuses.
+    pub fn set_timeout(&self, limit: Option<Duration>) -> Result<(), ClientError> {
+        self.writer.set_read_timeout(limit).map_err(ClientError::Broken)
+    }
+
+    /// A second handle to the connection's socket, for waking a blocked reader.
+    ///
+    /// # Errors
+    /// When the system has no descriptor left.
+    pub fn socket(&self) -> Result<UnixStream, ClientError> {
+        self.writer.try_clone().map_err(ClientError::Broken)
+    }
+}
+
+/// Connects to a socket whose path may be longer than the system takes, through the descriptor of its folder.
+fn connect_short(path: &Path) -> std::io::Result<UnixStream> {
+    /// What fits into `sun_path` everywhere, with its final zero.
+    const FITS: usize = 100;
+    if path.as_os_str().len() <= FITS {
+        return UnixStream::connect(path);
+    }
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return UnixStream::connect(path);
+    };
+    let dir = std::fs::File::open(folder)?;
+    let short = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&dir));
+    UnixStream::connect(Path::new(&short).join(name))
+}
