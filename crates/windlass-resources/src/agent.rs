@@ -1,7 +1,8 @@
 //! Agent files: who plays a role, with which prompt, model, tools and permissions.
 
 use crate::diag::{Diagnostic, Pos, quote};
-use crate::front::{Fields, split};
+use crate::fields::Fields;
+use crate::front::split;
 use crate::source::{Dialect, Routing, Source, name_problem};
 use serde::Serialize;
 use windlass_events::spec::{Access, RuntimeKind};

@@ -2,7 +2,8 @@
 
 use crate::agent::one_line;
 use crate::diag::{Diagnostic, Pos, quote};
-use crate::front::{Fields, split};
+use crate::fields::Fields;
+use crate::front::split;
 use crate::source::Source;
 use serde::Serialize;
 

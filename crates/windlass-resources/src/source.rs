@@ -140,7 +140,7 @@ pub enum Cost {
 }
 
 impl Routing {
-    pub(crate) fn read(fields: &mut crate::front::Fields<'_>) -> Self {
+    pub(crate) fn read(fields: &mut crate::fields::Fields<'_>) -> Self {
         let texts = |list: Option<Vec<crate::front::Text>>| -> Vec<String> {
             list.unwrap_or_default().into_iter().map(|t| t.text).collect()
         };

@@ -2,7 +2,8 @@
 
 use crate::agent::{check_model, one_line};
 use crate::diag::{Diagnostic, Pos, count, quote};
-use crate::front::{Fields, comma_list, split};
+use crate::fields::Fields;
+use crate::front::{comma_list, split};
 use crate::source::{Routing, Source, name_problem};
 use serde::Serialize;
 

@@ -2,7 +2,8 @@
 
 use crate::agent::{check_model, one_line};
 use crate::diag::{Diagnostic, Pos, count, quote};
-use crate::front::{Field, Fields, ListOrFalse, Text, Value, line_value, plain_key, split};
+use crate::fields::{Fields, ListOrFalse};
+use crate::front::{Field, Text, Value, line_value, plain_key, split};
 use crate::source::{Source, name_problem};
 use crate::team::SkillChoice;
 use serde::Serialize;

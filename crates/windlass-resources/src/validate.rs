@@ -1,0 +1,120 @@
+//! Checks of everything there is against everything else: what `validate` and `doctor` show.
+
+use crate::catalog::{Catalog, Entry, Resource};
+use crate::diag::{Diagnostic, quote};
+use crate::plan;
+use crate::source::Scope;
+use crate::team::{SkillChoice, Team};
+use crate::workflow::Workflow;
+use std::collections::BTreeSet;
+
+/// Findings in the files themselves and between them: roles without an agent, teams without their workflow, workflows that do
+/// not fit their team or are broken by themselves, skills that do not exist. Each finding once.
+///
+/// Shadowed names are in [`Catalog::shadowed`].
+pub fn validate(catalog: &Catalog) -> Vec<Diagnostic> {
+    let mut out = catalog.diagnostics.clone();
+    let mut used = BTreeSet::new();
+    for (_, entry) in catalog.teams.iter() {
+        if let Some(team) = entry.resource() {
+            // One that is not trusted may build on others that are not trusted; that alone is no fault of it.
+            let open = matches!(entry, Entry::Untrusted(_));
+            team_with_its_workflow(catalog, team, open, &mut used, &mut out);
+        }
+    }
+    for (name, entry) in catalog.workflows.iter() {
+        if let Some(workflow) = entry.resource()
+            && !used.contains(name)
+        {
+            alone(workflow, &mut out);
+        }
+    }
+    for (_, entry) in catalog.agents.iter() {
+        if let Some(agent) = entry.resource() {
+            for skill in &agent.skills {
+                missing_skill(catalog, skill, &agent.source().path, &mut out);
+            }
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    out.retain(|d| seen.insert(d.clone()));
+    out
+}
+
+fn team_with_its_workflow(
+    catalog: &Catalog,
+    team: &Team,
+    open: bool,
+    used: &mut BTreeSet<String>,
+    out: &mut Vec<Diagnostic>,
+) {
+    let path = &team.source.path;
+    for role in &team.roles {
+        if let Err(d) = catalog.agents.get(&role.agent)
+            && !(open && d.code == "untrusted")
+        {
+            let mut d = *d;
+            d.message = format!("role {}: {}", quote(&role.name), d.message);
+            d.path.clone_from(path);
+            out.push(d.at(role.pos));
+        }
+        if let SkillChoice::Add(list) = &role.skills {
+            for skill in list {
+                missing_skill(catalog, skill, path, out);
+            }
+        }
+    }
+    let Some(entry) = catalog.workflows.entry(team.workflow()) else {
+        if let Err(d) = catalog.workflows.get(team.workflow()) {
+            let mut d = *d;
+            d.message = format!("team {}: {}", quote(&team.name), d.message);
+            out.push(d.in_file(path));
+        }
+        return;
+    };
+    let Some(workflow) = entry.resource() else { return };
+    used.insert(workflow.name.clone());
+    if team.roles.is_empty() && !workflow.from_gates {
+        out.push(
+            Diagnostic::error("no-roles", format!("team {} has no roles", quote(&team.name)))
+                .in_file(path)
+                .help("a role is a line such as `- executor: makes the change`"),
+        );
+        return;
+    }
+    if let Err(list) = plan::check(team, workflow, catalog) {
+        // Missing agents were reported above, at their role, whether a step uses it or not.
+        out.extend(list.into_iter().filter(|d| !d.message.starts_with("role ")));
+    }
+}
+
+/// A workflow that is no team's own: its graph.
+fn alone(workflow: &Workflow, out: &mut Vec<Diagnostic>) {
+    if let Err(list) = plan::graph::Graph::of(workflow) {
+        out.extend(list);
+    }
+}
+
+fn missing_skill(catalog: &Catalog, name: &str, path: &str, out: &mut Vec<Diagnostic>) {
+    if catalog.skills.entry(name).is_none() {
+        out.push(
+            Diagnostic::warning("unknown-skill", format!("there is no skill {}", quote(name)))
+                .in_file(path)
+                .did_you_mean(name, catalog.skills.usable().map(|s| s.name.as_str())),
+        );
+    }
+}
+
+/// Counts for the end of `validate`: agents, teams, workflows, skills, by whether they are shipped.
+pub fn counts(catalog: &Catalog) -> [(&'static str, usize, usize); 4] {
+    fn count<T: Resource>(shelf: &crate::catalog::Shelf<T>) -> (usize, usize) {
+        let own = shelf
+            .iter()
+            .filter(|(_, e)| e.resource().is_none_or(|r| r.source().scope != Scope::Builtin))
+            .count();
+        (own, shelf.iter().count() - own)
+    }
+    let (a, t, w, s) =
+        (count(&catalog.agents), count(&catalog.teams), count(&catalog.workflows), count(&catalog.skills));
+    [("agents", a.0, a.1), ("teams", t.0, t.1), ("workflows", w.0, w.1), ("skills", s.0, s.1)]
+}
