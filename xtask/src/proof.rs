@@ -74,12 +74,15 @@ fn fault(results: &Results, name: &str) -> Option<&'static str> {
 /// Runs the named tests, one `cargo test` per test program.
 fn run_tests(rows: &[Row]) -> Result<Results> {
     let agents = agents::install()?;
-    must_run(&mut cargo(["build", "--workspace", "--bins"]))?;
     let mut wanted: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for name in rows.iter().flat_map(|row| &row.tests).filter(|name| !is_chore(name)) {
         let (package, target, path) = split(name)?;
         wanted.entry((package.to_owned(), target.to_owned())).or_default().insert(path.to_owned());
     }
+    // The programs that tests start, besides those that Cargo builds with a package's own tests.
+    let packages: BTreeSet<&str> = wanted.keys().map(|(package, _)| package.as_str()).collect();
+    let packages = packages.into_iter().chain(["windlass-testkit"]).flat_map(|package| ["-p", package]);
+    must_run(&mut cargo(["build", "--bins"].into_iter().chain(packages)))?;
     let mut all = Results::new();
     for ((package, target), paths) in wanted {
         let selection: Vec<&str> = match target.strip_prefix("bin/") {

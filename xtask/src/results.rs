@@ -7,8 +7,13 @@ use crate::shell::{cargo, show};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Command;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+/// How often a silent test run is looked at.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How a test ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,17 +77,42 @@ pub(crate) fn run(command: &mut Command, programs: &Programs) -> Result<(Results
     let mut child = command.spawn().context("cannot start cargo")?;
     // The command holds the writing end, which would keep the pipe open.
     command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let lines = lines_of(reader);
     let mut reading = Reading { programs, target: None, results: Results::new() };
-    let mut reader = BufReader::new(reader);
-    let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line)? > 0 {
-        std::io::stdout().write_all(&line)?;
-        reading.line(String::from_utf8_lossy(&line).trim_end());
-        line.clear();
+    let mut status = None;
+    loop {
+        match lines.recv_timeout(PATIENCE) {
+            Ok(line) => {
+                std::io::stdout().write_all(&line)?;
+                reading.line(String::from_utf8_lossy(&line).trim_end());
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            // Silence is a slow test while cargo runs, and a leak once it has ended.
+            Err(RecvTimeoutError::Timeout) if status.is_some() => {
+                bail!(
+                    "the tests have ended, but something they started is still alive and holds their output"
+                );
+            }
+            Err(RecvTimeoutError::Timeout) => status = child.try_wait()?,
+        }
     }
     std::io::stdout().flush()?;
-    let succeeded = child.wait()?.success();
-    Ok((reading.results, succeeded))
+    Ok((reading.results, child.wait()?.success()))
+}
+
+/// The lines of a stream, line ends included, as they come.
+fn lines_of(reader: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(reader);
+        let mut line = Vec::new();
+        while matches!(reader.read_until(b'\n', &mut line), Ok(count) if count > 0) {
+            if sender.send(std::mem::take(&mut line)).is_err() {
+                return;
+            }
+        }
+    });
+    lines
 }
 
 struct Reading<'a> {

@@ -15,22 +15,19 @@ struct Record {
     results: Results,
 }
 
-/// `cargo xtask test [FILTER]`
+/// `cargo xtask test [-p PACKAGE]… [FILTER]`
 pub(crate) fn run(args: &[&str]) -> Result<()> {
-    let filter = match args {
-        [] => None,
-        [filter] if !filter.starts_with('-') => Some(*filter),
-        _ => bail!("expected at most one FILTER, a part of the names of tests"),
-    };
+    let (selection, filter) = arguments(args)?;
+    let whole = selection == ["--workspace"] && filter.is_none();
     let record = record_path();
-    if filter.is_none() {
+    if whole {
         let _ = fs::remove_file(&record);
     }
     let agents = agents::install()?;
-    must_run(&mut cargo(["build", "--workspace", "--bins"]))?;
-    let programs = results::build(&["--workspace"])?;
     let started = SystemTime::now();
-    let mut command = cargo(["test", "--workspace", "--no-fail-fast"]);
+    must_run(&mut cargo(std::iter::once("build").chain(selection.iter().copied()).chain(["--bins"])))?;
+    let programs = results::build(&selection)?;
+    let mut command = cargo(std::iter::once("test").chain(selection).chain(["--no-fail-fast"]));
     if let Some(filter) = filter {
         command.args(["--", filter]);
     }
@@ -48,7 +45,7 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     if passed == 0 {
         bail!("no test ran");
     }
-    if filter.is_none() {
+    if whole {
         let text = serde_json::to_string(&Record { results })?;
         fs::write(&record, text).with_context(|| format!("cannot write {}", record.display()))?;
         // A source changed while the tests ran makes the record stale at once.
@@ -56,6 +53,27 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     }
     println!("{passed} passed, {failed} failed, {ignored} skipped");
     Ok(())
+}
+
+/// What Cargo is told to test, and the filter.
+fn arguments<'a>(args: &[&'a str]) -> Result<(Vec<&'a str>, Option<&'a str>)> {
+    let mut selection = Vec::new();
+    let mut filter = None;
+    let mut rest = args.iter();
+    while let Some(word) = rest.next() {
+        match *word {
+            "-p" | "--package" => {
+                selection.extend(["-p", rest.next().copied().context("-p needs the name of a package")?]);
+            }
+            word if word.starts_with('-') => bail!("expected -p PACKAGE or FILTER, not {word:?}"),
+            word if filter.is_none() => filter = Some(word),
+            word => bail!("expected at most one FILTER, a part of the names of tests, and got {word:?} too"),
+        }
+    }
+    if selection.is_empty() {
+        selection.push("--workspace");
+    }
+    Ok((selection, filter))
 }
 
 /// Tells tests where the agent programs and the binary are.
@@ -82,4 +100,21 @@ pub(crate) fn recorded() -> Result<Results> {
 
 fn record_path() -> std::path::PathBuf {
     target().join("windlass-test-results.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_selection_and_a_filter_are_told_apart() {
+        assert_eq!(arguments(&[]).unwrap(), (vec!["--workspace"], None));
+        assert_eq!(
+            arguments(&["-p", "a", "kill", "-p", "b"]).unwrap(),
+            (vec!["-p", "a", "-p", "b"], Some("kill"))
+        );
+        for bad in [&["-p"][..], &["--nocapture"], &["a", "b"]] {
+            assert!(arguments(bad).is_err());
+        }
+    }
 }

@@ -53,6 +53,7 @@ pub(super) fn ninja_program() -> Result<PathBuf> {
         let mut pip = Command::new("python3");
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]);
         pip.args(["--only-binary", ":all:", "--upgrade", "--target"]).arg(&folder).arg(NINJA);
+        pip.env("PIP_ROOT_USER_ACTION", "ignore");
         must_run(&mut pip).context("ninja is missing: install it, or a python3 with pip that can")?;
     }
     Ok(program)
