@@ -1,0 +1,4 @@
+//! The crate against the real git program, in temporary repositories.
+
+mod harness;
+mod laws;
