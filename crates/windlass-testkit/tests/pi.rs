@@ -180,3 +180,37 @@ fn lines_so_far(text: &str) -> Vec<Value> {
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     lines(whole)
 }
+
+#[test]
+fn a_killed_pi_goes_on_in_its_own_session_where_the_script_was() {
+    let rule = Rule::new("executor").system("You are the executor of this test.").replies([
+        Reply::tool("bash", json!({ "command": "echo one >> log.txt" })),
+        Reply::tool("bash", json!({ "command": "echo two >> log.txt" })).hold("second"),
+        Reply::text("Both lines are written."),
+    ]);
+    let server = ModelServer::start(Script::new().rule(rule));
+    let home = PiHome::new(&server);
+    let repo = TempRepo::new();
+    let sessions = home.path().join("sessions-of-the-run");
+    let pi = |prompt: &str| {
+        let mut pi = home.pi(repo.path());
+        pi.args(["--mode", "json", "--no-extensions", "--session-id", "attempt-1", "--session-dir"]);
+        pi.arg(&sessions).args(["--append-system-prompt", "You are the executor of this test.", prompt]);
+        pi
+    };
+    let mut first = Running::start(pi("write two lines"));
+    // With its standard input open, pi would wait for more of its prompt.
+    first.close_input();
+    server.wait_held("second", 1);
+    first.signal(9);
+    assert_eq!(first.wait().signal, Some(9));
+    server.release("second");
+    let output = run(pi("your process ended; go on"), b"").expect_code(0);
+    server.assert_all_expected();
+    assert_eq!(final_text(&lines(&output.out())), "Both lines are written.");
+    assert_eq!(repo.read("log.txt"), "one\ntwo\n");
+    let third = &server.requests()[2];
+    let users: Vec<&str> = third.conversation().users().collect();
+    assert_eq!(users, ["write two lines", "your process ended; go on"]);
+    assert_eq!(third.conversation().turn(), 1, "what the killed process had done is still known");
+}

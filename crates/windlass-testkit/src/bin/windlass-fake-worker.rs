@@ -136,16 +136,20 @@ fn print(bytes: u64, line: u64) -> Done {
     if line == 0 {
         return Err("a line has at least one byte, its end".into());
     }
-    let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    let mut piece = Vec::with_capacity(1 << 16);
-    let mut at = 0;
-    while at < bytes {
-        piece.clear();
-        while at < bytes && piece.len() < 1 << 16 {
-            at += 1;
-            piece.push(if at % line == 0 { b'\n' } else { b'x' });
+    const PIECE: [u8; 1 << 16] = [b'x'; 1 << 16];
+    let mut out = io::BufWriter::with_capacity(1 << 18, io::stdout().lock());
+    let (mut left, mut in_line) = (bytes, line);
+    while left > 0 {
+        let count = in_line.min(left).min(PIECE.len() as u64);
+        left -= count;
+        in_line -= count;
+        let ends = in_line == 0;
+        let plain = usize::try_from(count).unwrap_or(0) - usize::from(ends);
+        out.write_all(&PIECE[..plain]).map_err(|error| format!("cannot print: {error}"))?;
+        if ends {
+            out.write_all(b"\n").map_err(|error| format!("cannot print: {error}"))?;
+            in_line = line;
         }
-        out.write_all(&piece).map_err(|error| format!("cannot print: {error}"))?;
     }
     out.flush().map_err(|error| format!("cannot print: {error}"))
 }
