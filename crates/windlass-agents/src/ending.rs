@@ -5,7 +5,7 @@
 
 use crate::adapter::SIGTERM;
 use crate::classify::{classify, hint};
-use crate::text::{clip, one_line};
+use crate::text::{few_lines, one_line};
 use windlass_events::outcome::Failure;
 use windlass_events::{ErrorClass, Outcome, Usage};
 
@@ -201,7 +201,7 @@ fn foreign_signal(end: &WorkerEnd) -> Option<i32> {
 }
 
 fn failure(class: ErrorClass, message: &str) -> Failure {
-    Failure::new(class, clip(message, 2_000)).hint(hint(class))
+    Failure::new(class, few_lines(message, 8)).hint(hint(class))
 }
 
 fn exit_failure(said: &Said<'_>, code: i32) -> Failure {

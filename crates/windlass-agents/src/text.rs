@@ -60,6 +60,12 @@ pub fn one_line(text: &str, limit: usize) -> String {
     out
 }
 
+/// A few lines, each as [`one_line`], at most `count` of them; blank ones are left out.
+pub fn few_lines(text: &str, count: usize) -> String {
+    let lines = text.lines().map(|line| one_line(line, LINE_LIMIT)).filter(|line| !line.is_empty());
+    lines.take(count).collect::<Vec<_>>().join("\n")
+}
+
 /// A name: one line of at most [`NAME_LIMIT`] characters.
 pub fn name(text: &str) -> String {
     one_line(text, NAME_LIMIT)
@@ -130,6 +136,7 @@ mod tests {
             let line = one_line(&text, limit);
             prop_assert!(line.chars().count() <= limit + 1);
             prop_assert!(!line.chars().any(char::is_control));
+            prop_assert!(!few_lines(&text, 3).chars().any(|c| c.is_control() && c != '\n'));
             prop_assert!(clip(&text, limit).len() <= limit + '…'.len_utf8());
             prop_assert!(tail(&text, limit).len() <= limit);
             let (short, cut) = head_and_tail(&text, limit);

@@ -98,7 +98,7 @@ fn endings_are_told_apart() {
         ("settled and silent", SETTLED.to_owned(), exit(0), Outcome::EmptyOutput, Some(C::EmptyOutput)),
         (
             "provider",
-            format!("{}{SETTLED}", answer("", "error", Some("429 {\"type\":\"error\"}"))),
+            format!("{}{SETTLED}", answer("", "error", Some("429 \u{1b}[31m{\"type\":\"error\"}\r\nmore\0"))),
             exit(0),
             Outcome::ProviderError,
             Some(C::RateLimit),
