@@ -3,6 +3,30 @@
 /// Values shorter than this many bytes are not replaced: they would also hit harmless text, and they are no secrets.
 pub const MIN_SECRET_LEN: usize = 6;
 
+/// Values of secret-looking variables that are no secrets: defaults that everybody knows and that stand in harmless text
+/// everywhere. Replacing them would only mangle output.
+pub const KNOWN_WORDS: &[&str] = &[
+    "changeme",
+    "default",
+    "development",
+    "disabled",
+    "enabled",
+    "example",
+    "localhost",
+    "minioadmin",
+    "mysql",
+    "password",
+    "postgres",
+    "postgresql",
+    "production",
+    "public",
+    "rabbitmq",
+    "secret",
+    "standard",
+    "testing",
+    "undefined",
+];
+
 /// Longer values are replaced piecewise, which bounds what a stream must hold back and the size of the automaton.
 pub const MAX_PIECE_LEN: usize = 4096;
 
@@ -17,7 +41,9 @@ const BASE64_COLUMNS: [usize; 2] = [76, 64];
 /// White space around the value does not belong to it: keys are often kept with a newline at their end.
 pub fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
     let secret = secret.trim_ascii();
-    if secret.len() < MIN_SECRET_LEN || crate::MARKER.as_bytes().windows(secret.len()).any(|w| w == secret) {
+    let known = || KNOWN_WORDS.iter().any(|word| word.as_bytes().eq_ignore_ascii_case(secret));
+    let in_marker = || crate::MARKER.as_bytes().windows(secret.len()).any(|w| w == secret);
+    if secret.len() < MIN_SECRET_LEN || known() || in_marker() {
         return Vec::new();
     }
     let mut out = Vec::new();
@@ -25,6 +51,12 @@ pub fn forms(secret: &[u8]) -> Vec<Vec<u8>> {
         forms_of_piece(piece, &mut out);
     }
     wrapped_base64(secret, &mut out);
+    // A key of many lines is also shown line by line, numbered or indented.
+    if secret.contains(&b'\n') {
+        let lines = secret.split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
+        let telling = |line: &&[u8]| (32..=MAX_PIECE_LEN).contains(&line.len()) && !line.contains(&b' ');
+        out.extend(lines.filter(telling).map(<[u8]>::to_vec));
+    }
     out.sort_unstable();
     out.dedup();
     out
@@ -191,6 +223,15 @@ mod tests {
         assert!(forms(b"12345").is_empty());
         assert!(forms(b" 12345 \n").is_empty());
         assert!(forms(b"redacted").is_empty());
+        assert!(forms(b"Postgres").is_empty());
+    }
+
+    #[test]
+    fn a_key_of_many_lines_is_known_by_each() {
+        let line = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEA";
+        let f = forms(format!("-----BEGIN PRIVATE KEY-----\n{line}\n-----END PRIVATE KEY-----\n").as_bytes());
+        assert!(has(&f, line));
+        assert!(!has(&f, "-----BEGIN PRIVATE KEY-----"), "which is no secret");
     }
 
     #[test]

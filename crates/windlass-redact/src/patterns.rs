@@ -108,10 +108,10 @@ const RULES: &[Rule] = &[
     ),
     // Assignments: a name that holds one of the words, quoted or not, then `=` or `:`.
     weigh(
-        &["key", "passw", "passphrase", "secret", "credential", "token"],
+        &["key", "passw", "passphrase", "secret", "credential", "token", "authorization"],
         concat!(
             r"(?i)(?:^|[^A-Za-z0-9])[\x22'\\]*[A-Za-z0-9_.\-]{0,60}",
-            r"(?:api[_.\-]?key|access[_.\-]?key|secret[_.\-]?key|private[_.\-]?key|auth[_.\-]?key|passwd|password|passphrase|secret|credentials?|token)",
+            r"(?:api[_.\-]?key|access[_.\-]?key|secret[_.\-]?key|private[_.\-]?key|auth[_.\-]?key|passwd|password|passphrase|secret|credentials?|token|authorization)",
             r"[\\]*[\x22']?\s{0,4}(?::=|=>|=|:)\s{0,4}[\\]*(?P<q>[\x22'`])?",
             r"(?P<s>[^\s\x22'`,;(){}\[\]<>\\]{6,512})",
         ),
@@ -237,6 +237,7 @@ mod tests {
             ("id AKIAIOSFODNN7EXAMPLE.", "id [redacted]."),
             ("Authorization: Bearer abc.def-ghi", "Authorization: Bearer [redacted]"),
             (r#"{"authorization":"Basic dXNlcjpwYXNz"}"#, r#"{"authorization":"Basic [redacted]"}"#),
+            ("authorization: k3yk3yk3y", "authorization: [redacted]"),
             ("bearer abcdefgh12345678ijkl", "bearer [redacted]"),
             ("password=hunter22", "password=[redacted]"),
             (r#"{"password":"correct horse"}"#, r#"{"password":"correct horse"}"#),
@@ -262,6 +263,7 @@ mod tests {
             "\"input_tokens\": 1234567",
             "the secret: keep functions small",
             "password: required",
+            "Authorization: required",
             "fn token(&self) -> Token",
             "let token = next_token();",
             "token: String,",
