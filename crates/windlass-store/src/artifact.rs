@@ -124,10 +124,14 @@ impl ArtifactDir {
     }
 
     pub(crate) fn remove(&self, hash: &Hash) -> io::Result<()> {
-        match std::fs::remove_file(self.path(hash)) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-            _ => Ok(()),
+        let path = self.path(hash);
+        for file in [crate::files::temporary(&path), path] {
+            match std::fs::remove_file(file) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
         }
+        Ok(())
     }
 }
 

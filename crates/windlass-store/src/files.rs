@@ -1,10 +1,10 @@
 //! Private folders and files that appear whole.
 
+use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::{Path, PathBuf};
 
 /// Makes a folder and its parents, each 0700; tightens one that is there and ours.
 pub(crate) fn private_dir(dir: &Path) -> io::Result<()> {
@@ -21,15 +21,21 @@ pub(crate) fn tighten(path: &Path, mode: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// The temporary name beside `path` that [`write_whole`] uses.
+pub(crate) fn temporary(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".tmp");
+    path.with_file_name(name)
+}
+
 /// Writes a file so that under its name stands all of it or nothing: a temporary file beside it, synced, then renamed.
+/// Not for two writers of one name at once. What a killed writer leaves is used up by the next.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
     let Some(dir) = path.parent() else { return Err(io::ErrorKind::InvalidInput.into()) };
     private_dir(dir)?;
-    let name = format!(".tmp-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    let temporary = dir.join(name);
+    let temporary = temporary(path);
     let written = (|| {
-        // A leftover of a process that had our number is nobody's any more.
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         file.write_all(bytes)?;

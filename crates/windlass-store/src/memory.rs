@@ -5,7 +5,7 @@
 use crate::artifact::{ArtifactError, Hash, checked};
 use crate::error::{AppendError, Damage, LeaseError, ReadError, StoreError};
 use crate::owner::{Liveness, OwnerId};
-use crate::sqlite::may_take;
+use crate::sqlite::{may_take, vocabulary_after};
 use crate::store::{ReadStore, Store};
 use crate::types::{
     Append, Lease, LeaseName, LeaseState, ListFilter, Listed, Loaded, Owner, ProjectIdentity, Quarantined,
@@ -336,7 +336,7 @@ impl Store for MemoryStore {
         let mut state = self.writing()?;
         let before = state.leases.get(name);
         may_take(before, &*self.liveness, owner, takeover)?;
-        let vocabulary = before.map_or(0, |s| s.vocabulary).max(owner.vocabulary);
+        let vocabulary = vocabulary_after(before, name, owner);
         state.last_epoch += 1;
         let epoch = state.last_epoch;
         let lease = LeaseState { epoch, owner: Some(owner.clone()), vocabulary, since: now };

@@ -75,6 +75,12 @@ const SHARED_TYPES: &[&str] = &[
 /// [`StoreError::NotLocal`], [`StoreError::ForeignOwner`], or why the folder cannot be examined.
 pub fn check(dir: &Path) -> Result<(), StoreError> {
     owned(dir)?;
+    local(dir)
+}
+
+/// Refuses a folder on a file system that is not local, or, if it is not there, where it would be made.
+pub(crate) fn local(dir: &Path) -> Result<(), StoreError> {
+    let dir = dir.ancestors().find(|d| d.exists()).unwrap_or(Path::new("."));
     if let Some(kind) = shared_kind(dir).map_err(|e| io_error(dir, &e))? {
         return Err(StoreError::NotLocal { path: dir.to_owned(), kind });
     }

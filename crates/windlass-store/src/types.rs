@@ -131,7 +131,7 @@ pub struct LeaseState {
     pub epoch: u64,
     /// Who holds it; `None` after a release. The holder may be dead, see [`crate::ReadStore::is_alive`].
     pub owner: Option<Owner>,
-    /// The highest vocabulary of its holders so far: who knows less may not take it.
+    /// The highest vocabulary of a run's holders so far: who knows less may not take it. 0 for a tree.
     pub vocabulary: u32,
     /// When it was taken.
     pub since: Millis,

@@ -51,7 +51,7 @@ pub(super) fn acquire(
     if let Err(refused) = may_take(before.as_ref(), liveness, owner, takeover) {
         return Ok(Err(refused));
     }
-    let vocabulary = before.map_or(0, |s| s.vocabulary).max(owner.vocabulary);
+    let vocabulary = vocabulary_after(before.as_ref(), name, owner);
     let next: i64 =
         conn.query_row("UPDATE epochs SET last = last + 1 RETURNING last", [], |row| row.get(0))?;
     conn.prepare_cached("INSERT OR REPLACE INTO leases VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(
@@ -77,6 +77,14 @@ pub(crate) fn may_take(
             Err(LeaseError::Held(Held { owner: holder.clone(), epoch: before.epoch, since: before.since }))
         }
         _ => Ok(()),
+    }
+}
+
+/// What the next holder must know. Only a run has a journal in which a newer holder may have written newer things.
+pub(crate) fn vocabulary_after(before: Option<&LeaseState>, name: &LeaseName, owner: &Owner) -> u32 {
+    match name {
+        LeaseName::Run(_) => before.map_or(0, |s| s.vocabulary).max(owner.vocabulary),
+        LeaseName::Tree(_) => 0,
     }
 }
 

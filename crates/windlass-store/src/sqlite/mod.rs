@@ -17,7 +17,7 @@ pub mod schema;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use leases::may_take;
+pub(crate) use leases::{may_take, vocabulary_after};
 pub use open::BUSY_TIMEOUT;
 
 use crate::artifact::{ArtifactDir, ArtifactError, Hash};
@@ -270,6 +270,9 @@ impl Store for SqliteStore {
     }
 
     fn index_put(&mut self, rows: &[RunRow]) -> Result<usize, StoreError> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
         self.write(false, |t, _| {
             let mut stored = 0;
             for row in rows {
@@ -312,6 +315,10 @@ impl Store for SqliteStore {
     }
 
     fn take_requests(&mut self, run: RunId) -> Result<Vec<StoredRequest>, StoreError> {
+        // Asked often and mostly in vain, which must not cost a commit.
+        if self.reader.pending_requests(run)?.is_empty() {
+            return Ok(Vec::new());
+        }
         self.write(true, |t, _| {
             let waiting = items::pending(t, run)?;
             for request in &waiting {

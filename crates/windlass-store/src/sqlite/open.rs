@@ -40,6 +40,7 @@ impl SqliteStore {
             return Err(StoreError::OldSqlite { found: rusqlite::version().to_owned() });
         }
         if !dir.exists() {
+            place::local(dir)?;
             files::private_dir(dir).map_err(|e| io_error(dir, &e))?;
         }
         place::check(dir)?;
@@ -59,7 +60,7 @@ impl SqliteStore {
         use_wal(&conn, &path)?;
         conn.execute_batch(
             "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=16777216;
-             PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;",
+             PRAGMA fullfsync=ON; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;",
         )
         .map_err(fail)?;
         conn.set_prepared_statement_cache_capacity(48);
@@ -82,6 +83,14 @@ impl SqliteReader {
     /// # Errors
     /// [`StoreError::NotFound`] when nothing was stored there yet; else as [`SqliteStore::open`].
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_with(dir, Arc::new(OwnerFiles(dir.join("owners"))))
+    }
+
+    /// The same, with another judge of who is alive.
+    ///
+    /// # Errors
+    /// As [`SqliteReader::open`].
+    pub fn open_with(dir: &Path, liveness: Arc<dyn Liveness>) -> Result<Self, StoreError> {
         let path = dir.join(DB_FILE);
         if !check_file(&path)? {
             return Err(StoreError::NotFound { path });
@@ -92,7 +101,7 @@ impl SqliteReader {
             Found::Empty => Err(StoreError::NotFound { path }),
             Found::Format(_) => {
                 conn.set_prepared_statement_cache_capacity(24);
-                Ok(Self::new(conn, dir, Arc::new(OwnerFiles(dir.join("owners")))))
+                Ok(Self::new(conn, dir, liveness))
             }
         }
     }
