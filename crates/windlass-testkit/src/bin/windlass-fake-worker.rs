@@ -136,7 +136,7 @@ fn print(bytes: u64, line: u64) -> Done {
     if line == 0 {
         return Err("a line has at least one byte, its end".into());
     }
-    const PIECE: [u8; 1 << 16] = [b'x'; 1 << 16];
+    static PIECE: [u8; 1 << 16] = [b'x'; 1 << 16];
     let mut out = io::BufWriter::with_capacity(1 << 18, io::stdout().lock());
     let (mut left, mut in_line) = (bytes, line);
     while left > 0 {
