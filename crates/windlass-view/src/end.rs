@@ -38,7 +38,9 @@ pub fn end_card(view: &RunView<'_>, look: &Look) -> Vec<Line> {
     let room = budget.saturating_sub(f.len() + rest);
     explanation(&mut f, view, room);
     gates(&mut f, run, 3);
-    f.segments("changed", changed(run));
+    if run.changes.is_some() || run.status.is_terminal() {
+        f.segments("changed", changed(run));
+    }
     f.segments("cost", cost(view, look.width));
     if shows_unproven(run) {
         unproven(&mut f, view);
@@ -46,7 +48,7 @@ pub fn end_card(view: &RunView<'_>, look: &Look) -> Vec<Line> {
     let most = if look.width < 44 { next.len() } else { NEXT_LINES };
     let room = budget.saturating_sub(f.len()).clamp(1, most.max(1));
     commands(&mut f, &next, room);
-    f.into_lines()
+    f.into_lines_at_most(budget)
 }
 
 /// The first line: state, id, shape, time.
@@ -87,7 +89,7 @@ pub(crate) fn verdict(view: &RunView<'_>, width: usize) -> Vec<Line> {
 }
 
 /// Why the run is not simply completed, in at most `room` lines (at least one).
-fn explanation(f: &mut Fields, view: &RunView<'_>, room: usize) {
+pub(crate) fn explanation(f: &mut Fields, view: &RunView<'_>, room: usize) {
     let run = view.run;
     let room = room.max(1);
     let before = f.len();
@@ -97,8 +99,10 @@ fn explanation(f: &mut Fields, view: &RunView<'_>, room: usize) {
             if let Some(waiting) = &run.waiting {
                 f.text("why", Tone::Warn, &waiting_text(waiting), room.min(3));
                 if let Some(until) = waiting.until.filter(|_| left(f) > 0) {
-                    let text =
-                        format!("goes on by itself in {} at the latest", human::duration(until - view.now));
+                    let text = format!(
+                        "goes on by itself in {} at the latest",
+                        human::duration(until.saturating_sub(view.now))
+                    );
                     f.text("until", Tone::Plain, &text, left(f));
                 }
             }
@@ -261,7 +265,7 @@ fn shows_unproven(run: &RunDoc) -> bool {
 }
 
 /// What nobody and nothing checked.
-fn unproven(f: &mut Fields, view: &RunView<'_>) {
+pub(crate) fn unproven(f: &mut Fields, view: &RunView<'_>) {
     let run = view.run;
     let mut parts = Vec::new();
     let names: Vec<_> = view

@@ -95,6 +95,12 @@ impl Fields {
         self.field(label, line);
     }
 
+    /// All lines, or the first of them where there are more: a card is a card.
+    pub(crate) fn into_lines_at_most(mut self, lines: usize) -> Vec<Line> {
+        self.lines.truncate(lines);
+        self.lines
+    }
+
     pub(crate) fn into_lines(self) -> Vec<Line> {
         self.lines
     }

@@ -8,6 +8,7 @@ use crate::theme::{Mark, run_mark, task_mark};
 use jiff::tz::TimeZone;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::OnceLock;
 use windlass_api::status::{LiveDoc, LiveState, RunDoc, StatusDoc, TaskDoc, UsageDoc};
 use windlass_events::{AttemptStatus, Millis, Proof, RuntimeKind, TaskId, TaskStatus};
 
@@ -71,7 +72,8 @@ pub struct RunView<'a> {
     pub elapsed_ms: i64,
     /// The instant.
     pub now: Millis,
-    names: HashMap<&'a TaskId, usize>,
+    /// Made when first asked for: most frames of a large run look up few tasks or none.
+    index: OnceLock<HashMap<&'a str, usize>>,
 }
 
 /// A task at one instant.
@@ -179,18 +181,21 @@ impl<'a> RunView<'a> {
             usage,
             elapsed_ms: run.ended_at.unwrap_or(now).saturating_sub(run.created_at).max(0),
             now,
-            names: rows.iter().enumerate().map(|(i, r)| (&r.task.id, i)).collect(),
+            index: OnceLock::new(),
             rows,
         }
     }
 
     /// The row of a task.
     pub fn row(&self, id: &TaskId) -> Option<&TaskRow<'a>> {
-        self.names.get(id).and_then(|&i| self.rows.get(i))
+        let index = self
+            .index
+            .get_or_init(|| self.rows.iter().enumerate().map(|(i, r)| (r.task.id.as_str(), i)).collect());
+        index.get(id.as_str()).and_then(|&i| self.rows.get(i))
     }
 
     /// The name by which people know a task.
-    pub fn name(&self, id: &'a TaskId) -> &'a str {
+    pub fn name<'b>(&'b self, id: &'b TaskId) -> &'b str {
         self.row(id).map_or(id.as_str(), |r| r.name())
     }
 
@@ -207,7 +212,7 @@ impl<'a> RunView<'a> {
     }
 
     /// What a task is doing, waits for, or came to: a few words.
-    pub fn activity(&self, row: &TaskRow<'a>) -> String {
+    pub fn activity(&self, row: &TaskRow<'_>) -> String {
         let task = row.task;
         let note = task.note.as_deref().filter(|n| !n.is_empty());
         let error = || task.error.as_ref().map(|e| first_line(&e.message)).filter(|m| !m.is_empty());
@@ -227,7 +232,7 @@ impl<'a> RunView<'a> {
         }
     }
 
-    fn waits_for(&self, task: &'a TaskDoc) -> String {
+    fn waits_for(&self, task: &TaskDoc) -> String {
         let mut open =
             task.depends_on.iter().filter(|id| self.row(id).is_none_or(|r| !r.task.status.is_terminal()));
         let Some(first) = open.next() else { return "queued".into() };

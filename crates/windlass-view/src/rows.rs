@@ -39,44 +39,50 @@ pub(crate) struct Columns {
     width: usize,
 }
 
+/// Cells that no column has yet.
+struct Left(usize);
+
+impl Left {
+    /// The cells of one more column, or 0 where it and its gap do not leave `reserve` cells.
+    fn column(&mut self, cells: usize, reserve: usize) -> usize {
+        if self.0 < cells + GAP + reserve {
+            return 0;
+        }
+        self.0 -= cells + GAP;
+        cells
+    }
+}
+
 impl Columns {
     /// Columns for these rows. In order of importance: name, age, state, tokens, cost, role, last line.
-    pub(crate) fn new(view: &RunView<'_>, width: usize, with_last: bool) -> Self {
+    pub(crate) fn new(view: &RunView<'_>, width: usize) -> Self {
         let indent = if width < 40 { 0 } else { 2 };
         let mut c = Self { indent, name: 0, role: 0, state: 0, tokens: 0, cost: 0, age: 0, last: 0, width };
-        let mut left = width.saturating_sub(indent + 2);
-        // Gives a column its cells, unless that leaves less than `reserve` for the ones before it.
-        let mut take = |want: usize, reserve: usize| {
-            let has_room = left >= want + GAP + reserve;
-            if has_room {
-                left -= want + GAP;
-            }
-            if has_room { want } else { 0 }
-        };
-        c.age = take(AGE, 4);
-        // A name that is cut in a narrow frame still has half of it.
-        let most = if width < 40 { (width / 2).max(4) } else { width.min(110) / 5 };
-        c.name = widest(view, most, |t| if t.step.trim().is_empty() { t.id.as_str() } else { &t.step });
-        c.name = c.name.min(width.saturating_sub(indent + 2));
-        let _ = take(c.name.saturating_sub(GAP), 0);
-        c.state = take(12, 0);
-        if c.state > 0 {
-            c.tokens = take(TOKENS, 0);
-            c.cost = take(COST, 8);
-            let role = widest(view, 14, |t| if t.role == t.step { "" } else { &t.role });
-            if role > 0 {
-                c.role = take(role, 20);
-            }
-            if with_last && width >= 120 {
-                c.last = take(24, 24);
-            }
-            if c.last > 0 {
-                let state = left.min(32);
-                c.state += state;
-                c.last += left - state;
-            } else {
-                c.state += left;
-            }
+        let mut left = Left(width.saturating_sub(indent + 2));
+        c.age = left.column(AGE, 4);
+        let natural = widest(view, width, |t| if t.step.trim().is_empty() { t.id.as_str() } else { &t.step });
+        c.name = natural.min(if width < 40 { (width / 2).max(4) } else { width.min(110) / 5 }).min(left.0);
+        left.0 -= c.name;
+        c.state = left.column(12, 0);
+        if c.state == 0 {
+            c.name += left.0.min(natural - c.name);
+            return c;
+        }
+        c.tokens = left.column(TOKENS, 0);
+        c.cost = left.column(COST, 8);
+        let role = widest(view, 14, |t| if t.role == t.step { "" } else { &t.role });
+        if role > 0 {
+            c.role = left.column(role, 20);
+        }
+        if width >= 120 {
+            c.last = left.column(24, 24);
+        }
+        if c.last > 0 {
+            let state = left.0.min(32);
+            c.state += state;
+            c.last += left.0 - state;
+        } else {
+            c.state += left.0;
         }
         c
     }

@@ -3,8 +3,12 @@
 //! No alternate screen and no hidden cursor: whatever happens to the program, the terminal needs no repair. The cursor
 //! rests at the beginning of the line below the frame. What is finished is printed above the frame and scrolls away.
 //! This type makes bytes and writes none.
+//!
+//! When a terminal becomes narrower it wraps the lines that are on it, and some (tmux) move the first of them into the
+//! scrollback at once. What is on the screen is always right after the next draw; what scrolled away cannot be reached.
 
 use crate::line::{Line, Paint};
+use crate::text;
 use std::fmt::Write as _;
 
 /// Begins a synchronised update: terminals that know it show the frame at once, others ignore it.
@@ -122,7 +126,8 @@ impl LiveScreen {
     }
 
     fn shown_line(&self, line: Line) -> Shown {
-        Shown { width: line.width(), bytes: self.paint.line(&line) }
+        // Blanks at the end are not printed, so they are not wrapped either.
+        Shown { width: text::width(&line.to_text(self.paint.ascii)), bytes: self.paint.line(&line) }
     }
 
     /// How many rows the cursor is below the beginning of what is shown. A terminal that became narrower has wrapped
@@ -226,7 +231,8 @@ mod tests {
     fn a_narrower_terminal_is_cleared_where_lines_were_wrapped() {
         let (mut live, mut term) = screen();
         term.process(b"$ run\r\n");
-        term.process(live.draw(&lines(&["0123456789abcde", "z"]), SIZE).as_bytes());
+        let blanks_at_the_end = format!("z{}", " ".repeat(18));
+        term.process(live.draw(&lines(&["0123456789abcde", &blanks_at_the_end]), SIZE).as_bytes());
         // What a terminal that wraps lines anew shows at a width of 10.
         let mut narrow = terminal(6, 10);
         narrow.process(b"$ run\r\n0123456789\r\nabcde\r\nz\r\n");

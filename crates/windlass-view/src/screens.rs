@@ -62,3 +62,37 @@ fn end_cards() {
     check("end-blocked", &sample::blocked(), end_card);
     check("end-waiting", &sample::waiting(), end_card);
 }
+
+#[test]
+fn texts_of_looking_commands() {
+    check("status", &sample::running(), crate::show::status);
+    check("show", &sample::proven(), crate::show::show);
+    check("evidence", &sample::failed(), crate::show::evidence);
+    check("graph", &sample::running(), |v, l| crate::graph::tree(&crate::graph::run_nodes(v), l));
+    let mut failed = sample::failed();
+    failed.run.id = windlass_events::RunId::from_number(77);
+    check("list", &sample::running(), |v, l| {
+        let runs =
+            [sample::running(), failed.clone(), sample::proven(), sample::unproven(), sample::blocked()];
+        let runs = runs.iter().map(|d| windlass_api::status::ListedRun::from(&d.run)).collect();
+        crate::list::runs(&windlass_api::status::ListDoc { runs }, v.now, l, false)
+    });
+    check("home", &sample::running(), |v, l| {
+        let listed = |d: StatusDoc| windlass_api::status::ListedRun::from(&d.run);
+        let home = crate::home::Home {
+            ended: vec![listed(sample::proven())],
+            needs: vec![crate::home::Need {
+                run: listed(sample::blocked()),
+                why: "the cap of $5.00 is reached".into(),
+                command: "windlass resume k7m2qd --budget-usd 10".into(),
+            }],
+            running: vec![listed(sample::running())],
+            next: vec![
+                "windlass attach k7m2qd".into(),
+                "windlass diff k7m2qd".into(),
+                "windlass list".into(),
+            ],
+        };
+        crate::home::home(&home, v.now, l)
+    });
+}

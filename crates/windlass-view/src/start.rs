@@ -37,7 +37,7 @@ pub fn start_card(view: &RunView<'_>, look: &Look) -> Vec<Line> {
     f.segments("cap", caps(run));
     f.field("at worst", Line::of(Tone::Plain, human::plural(run.worst_case_starts, "start", "starts")));
     notices(&mut f, run, look.width);
-    f.into_lines()
+    f.into_lines_at_most(card_lines(look.width))
 }
 
 /// The first line: the choice, its reason, the number of agent starts, and the flag for another.
@@ -52,7 +52,7 @@ fn shape_lines(view: &RunView<'_>, width: usize) -> Vec<Line> {
     let shape = text::clean(run.shape());
     let reason = text::clean(run.shape_reason.trim());
     let mut line = Line::new();
-    line.push(Tone::Accent, "▸ ").push_fit(Tone::Strong, &shape, width.saturating_sub(2));
+    line.push(Tone::Accent, "▸ ").push_fit(Tone::Strong, &shape, width.saturating_sub(2).min(32));
     let room = width.saturating_sub(line.width() + text::width(&tail));
     if reason.is_empty() && room > 0 {
         line.push(Tone::Dim, tail);
@@ -84,8 +84,12 @@ fn shape_lines(view: &RunView<'_>, width: usize) -> Vec<Line> {
 /// The programs that do the work, with version and model; a stand-in says that it is one.
 pub(crate) fn programs(view: &RunView<'_>) -> Vec<Line> {
     let mut segments = Vec::new();
-    for program in view.run.programs.iter().take(4) {
+    for program in view.run.programs.iter().take(2) {
         segments.push(program_line(program));
+    }
+    match view.run.programs.len().saturating_sub(2) {
+        0 => {}
+        more => segments.push(Line::of(Tone::Dim, format!("{more} more"))),
     }
     if let Some(stand_in) = view.stand_in() {
         segments.push(Line::of(Tone::Warn, stand_in));
@@ -103,10 +107,10 @@ pub(crate) fn programs(view: &RunView<'_>) -> Vec<Line> {
 fn program_line(program: &ProgramDoc) -> Line {
     let mut line = Line::of(Tone::Plain, program.runtime.as_str());
     if !program.version.trim().is_empty() {
-        line.push(Tone::Plain, " ").push_fit(Tone::Plain, program.version.trim(), 24);
+        line.push(Tone::Plain, " ").push_fit(Tone::Plain, program.version.trim(), 16);
     }
     match program.model.as_deref().map(str::trim).filter(|m| !m.is_empty()) {
-        Some(model) => line.push(Tone::Dim, ", ").push_fit(Tone::Plain, model, 48),
+        Some(model) => line.push(Tone::Dim, ", ").push_fit(Tone::Plain, model, 36),
         None => line.push(Tone::Dim, ", its own model"),
     };
     line
@@ -114,22 +118,29 @@ fn program_line(program: &ProgramDoc) -> Line {
 
 /// Where the work happens.
 pub(crate) fn tree(run: &RunDoc, look: &Look) -> Vec<Line> {
-    let Some(tree) = &run.tree else { return vec![Line::of(Tone::Plain, look.path(&run.cwd))] };
-    let mut segments = vec![Line::of(Tone::Plain, look.path(&tree.root))];
+    // A long path keeps its end, and leaves room for the branch.
+    let path = |p: &str| {
+        Line::of(
+            Tone::Plain,
+            text::fit_end(&text::clean(&look.path(p)), look.width.saturating_sub(46).max(18)),
+        )
+    };
+    let Some(tree) = &run.tree else { return vec![path(&run.cwd)] };
+    let mut segments = vec![path(&tree.root)];
     if !tree.git {
         segments.push(Line::of(Tone::Warn, "not git: nothing to compare or undo"));
         return segments;
     }
-    let base = run.base.as_deref().map(|b| text::clean(b).chars().take(8).collect::<String>());
+    let base = run.base.as_deref().map(|b| text::prefix(&text::clean(b), 8).0.to_owned());
     segments.push(match (tree.branch.as_deref(), base) {
         (Some(branch), Some(base)) => {
             let mut line = Line::new();
-            line.push_fit(Tone::Plain, branch, 40).push(Tone::Dim, format!(" at {base}"));
+            line.push_fit(Tone::Plain, branch, 18).push(Tone::Dim, format!(" at {base}"));
             line
         }
         (Some(branch), None) => {
             let mut line = Line::new();
-            line.push_fit(Tone::Plain, branch, 40).push(Tone::Dim, ", no commit yet");
+            line.push_fit(Tone::Plain, branch, 14).push(Tone::Dim, ", no commit yet");
             line
         }
         (None, Some(base)) => Line::of(Tone::Plain, format!("detached at {base}")),

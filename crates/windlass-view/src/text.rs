@@ -169,6 +169,26 @@ pub fn fit(text: &str, cells: usize) -> String {
     format!("{}…", kept.trim_end())
 }
 
+/// A clean text in at most `cells`, beginning with `…` where something was cut off: for paths.
+pub fn fit_end(text: &str, cells: usize) -> String {
+    if width(text) <= cells {
+        return text.to_owned();
+    }
+    let mut used = 1;
+    let mut from = text.len();
+    for (at, c) in text.char_indices().rev() {
+        used += char_width(c);
+        if used > cells {
+            break;
+        }
+        // A mark is kept only together with the character that it stands on.
+        if char_width(c) > 0 {
+            from = at;
+        }
+    }
+    if cells == 0 { String::new() } else { format!("…{}", text.get(from..).unwrap_or("")) }
+}
+
 /// A clean text in lines of at most `cells`, broken between words where possible. Never empty.
 pub fn wrap(text: &str, cells: usize) -> Vec<String> {
     let cells = cells.max(2);
@@ -247,6 +267,8 @@ mod tests {
         assert_eq!(fit("日本語", 5), "日本…");
         assert_eq!(fit("日本語", 1), "…");
         assert_eq!(fit("x", 0), "");
+        assert_eq!(fit_end("/home/ada/src/parser", 8), "…/parser");
+        assert_eq!(fit_end("日本語", 4), "…語");
         let long = clean(&"y".repeat(MAX_SCAN * 2));
         assert!(long.ends_with('…') && long.len() < MAX_SCAN + 8);
     }
@@ -272,6 +294,7 @@ mod tests {
         fn nothing_is_wider_than_asked(text in any::<String>(), cells in 0usize..40) {
             let text = clean(&text);
             prop_assert!(width(&fit(&text, cells)) <= cells);
+            prop_assert!(width(&fit_end(&text, cells)) <= cells);
             for line in wrap(&text, cells) {
                 prop_assert!(width(&line) <= cells.max(2));
             }

@@ -29,7 +29,7 @@ pub fn frame(view: &RunView<'_>, look: &Look, height: usize) -> Vec<Line> {
     if height < top.len() + bottom.len() + 1 {
         return squeezed(top, bottom, height);
     }
-    let columns = Columns::new(view, width, true);
+    let columns = Columns::new(view, width);
     let body = body(view, &columns, height - top.len() - bottom.len());
     let spare = height - top.len() - bottom.len() - body.len();
     let mut lines = top;
@@ -225,10 +225,20 @@ fn finished_line(view: &RunView<'_>, columns: &Columns) -> Option<Line> {
     // A refuted result is trouble and has a row of its own.
     let refuted =
         view.rows.iter().filter(|r| r.is_trouble() && r.task.status == TaskStatus::Completed).count();
+    // In a narrow frame the glyphs say the rest.
+    let narrow = columns.width() < 40;
     let parts = [
         (task_mark(TaskStatus::Completed, Proof::Proven), c.proven, "done"),
-        (task_mark(TaskStatus::Completed, Proof::Unproven), c.completed - refuted, "completed, unproven"),
-        (task_mark(TaskStatus::Skipped, Proof::None), c.left, "skipped or cancelled"),
+        (
+            task_mark(TaskStatus::Completed, Proof::Unproven),
+            c.completed.saturating_sub(refuted),
+            if narrow { "completed" } else { "completed, unproven" },
+        ),
+        (
+            task_mark(TaskStatus::Skipped, Proof::None),
+            c.left,
+            if narrow { "left out" } else { "skipped or cancelled" },
+        ),
     ];
     let segments: Vec<_> = parts.into_iter().filter(|(_, n, _)| *n > 0).map(summary_segment).collect();
     summary(columns, segments)
@@ -283,7 +293,7 @@ pub(crate) fn progress(view: &RunView<'_>, width: usize) -> Line {
     let cells = (width / 3).clamp(4, 40).min(width.saturating_sub(indent + 2));
     let mut line = Line::new();
     line.space(indent);
-    let share = |n: usize| if c.total == 0 { 0 } else { n * cells / c.total };
+    let share = |n: usize| (n * cells).checked_div(c.total).unwrap_or(0);
     let bad = share(c.failed + c.attention).max(usize::from(c.failed + c.attention > 0)).min(cells);
     let done = share(c.finished()).max(bad).min(cells);
     let tone = if c.proven > 0 && c.proven == c.total { Tone::Good } else { Tone::Accent };

@@ -1,0 +1,182 @@
+//! `status`, `show` and the evidence of a run as text.
+
+use crate::end;
+use crate::fields::Fields;
+use crate::human;
+use crate::line::Line;
+use crate::model::{Look, RunView, TaskRow};
+use crate::rows::Columns;
+use crate::start;
+use crate::text;
+use crate::theme::{Tone, light_mark};
+use crate::watch;
+use windlass_api::status::EvidenceDoc;
+use windlass_events::RunStatus;
+
+/// Where a run stands: verdict, tasks, what it waits for or why it stopped, totals, what to type next.
+pub fn status(view: &RunView<'_>, look: &Look) -> Vec<Line> {
+    let width = look.width;
+    let mut f = Fields::new(width);
+    for line in end::verdict(view, width) {
+        f.line(line);
+    }
+    goal(&mut f, view, width);
+    if let Some(stand_in) = view.stand_in() {
+        f.line(Line::of(Tone::Warn, format!("  {stand_in}")));
+    }
+    tasks(&mut f, view, width);
+    f.line(Line::new());
+    f.line(watch::progress(view, width));
+    for line in watch::totals(view, width) {
+        f.line(line);
+    }
+    let trouble = matches!(view.run.status, RunStatus::Waiting | RunStatus::Blocked | RunStatus::Failed);
+    if trouble {
+        f.line(Line::new());
+        end::explanation(&mut f, view, 8);
+    }
+    next(&mut f, view);
+    f.into_lines()
+}
+
+/// Everything worth knowing of a run: `status` with its surroundings, gates, results and where they are.
+pub fn show(view: &RunView<'_>, look: &Look) -> Vec<Line> {
+    let (run, width) = (view.run, look.width);
+    let mut f = Fields::new(width);
+    for line in end::verdict(view, width) {
+        f.line(line);
+    }
+    goal(&mut f, view, width);
+    f.line(Line::new());
+    f.text("shape", Tone::Plain, &shape(view), 2);
+    let mut when = human::date_time(run.created_at, &look.zone);
+    when.push_str(&format!(", {}", human::ago(run.created_at, view.now, &look.zone)));
+    f.text("created", Tone::Plain, &when, 1);
+    f.segments("program", start::programs(view));
+    f.segments("tree", start::tree(run, look));
+    end::gates(&mut f, run, 20);
+    f.segments("changed", end::changed(run));
+    f.segments("cost", end::cost(view, width));
+    if run.status == RunStatus::Completed {
+        end::unproven(&mut f, view);
+    }
+    end::explanation(&mut f, view, 20);
+    for notice in &run.notices {
+        f.text("note", Tone::Warn, notice.trim(), 2);
+    }
+    tasks(&mut f, view, width);
+    results(&mut f, view, look);
+    next(&mut f, view);
+    f.into_lines()
+}
+
+/// What was checked, task by task, oldest first, with the end of the output of what is red.
+pub fn evidence(view: &RunView<'_>, look: &Look) -> Vec<Line> {
+    let mut f = Fields::new(look.width);
+    end::gates(&mut f, view.run, usize::MAX);
+    for row in view.rows.iter().filter(|r| !r.task.evidence.is_empty()) {
+        f.line(Line::new());
+        f.line(task_title(row));
+        for evidence in &row.task.evidence {
+            one_evidence(&mut f, evidence, look);
+        }
+    }
+    f.into_lines()
+}
+
+fn task_title(row: &TaskRow<'_>) -> Line {
+    let mut title = Line::new();
+    title.glyph(row.mark).space(1).push(Tone::Strong, row.name());
+    title.push(Tone::Dim, "  ").push(row.mark.tone, row.mark.word);
+    title
+}
+
+fn one_evidence(f: &mut Fields, evidence: &EvidenceDoc, look: &Look) {
+    let after = light_mark(evidence.after);
+    let mut line = Line::new();
+    line.space(2).glyph(after).space(1).push(Tone::Dim, &evidence.kind);
+    if let Some(command) = &evidence.command {
+        line.push(Tone::Plain, " ").push_fit(Tone::Plain, command, look.width.saturating_sub(40).max(12));
+    }
+    line.space(2);
+    if let Some(before) = evidence.before {
+        line.push(light_mark(Some(before)).tone, before.as_str()).push(Tone::Dim, " → ");
+    }
+    line.push(after.tone, after.word);
+    if let Some(code) = evidence.exit.filter(|c| *c != 0) {
+        line.push(Tone::Dim, format!(" · exit {code}"));
+    }
+    if let Some(ms) = evidence.ms {
+        line.push(Tone::Dim, format!(" · {}", human::short_duration(ms)));
+    }
+    if evidence.n > 1 {
+        line.push(Tone::Dim, format!(" · try {}", evidence.n));
+    }
+    f.line(line);
+    if after.tone == Tone::Bad {
+        for tail in text::lines(evidence.tail.as_deref().unwrap_or_default(), 12) {
+            f.line(Line::of(Tone::Dim, format!("    │ {tail}")));
+        }
+    }
+    if let Some(path) = &evidence.path {
+        f.line(Line::of(Tone::Dim, format!("    {}", look.path(path))));
+    }
+}
+
+fn shape(view: &RunView<'_>) -> String {
+    let run = view.run;
+    let mut text = match &run.team {
+        Some(team) if *team != run.workflow => format!("{team}, workflow {}", run.workflow),
+        _ => run.shape().to_owned(),
+    };
+    if !run.shape_reason.trim().is_empty() {
+        text.push_str(&format!(": {}", run.shape_reason.trim()));
+    }
+    text
+}
+
+fn goal(f: &mut Fields, view: &RunView<'_>, width: usize) {
+    for line in crate::fields::wrapped(&text::clean(view.run.goal.trim()), width.saturating_sub(2), 3) {
+        if !line.is_empty() {
+            f.line(Line::of(Tone::Plain, format!("  {line}")));
+        }
+    }
+}
+
+fn tasks(f: &mut Fields, view: &RunView<'_>, width: usize) {
+    if view.rows.is_empty() {
+        return;
+    }
+    f.line(Line::new());
+    let columns = Columns::new(view, width);
+    for row in &view.rows {
+        f.line(columns.row(view, row));
+        if let Some(detail) = columns.detail(view, row) {
+            f.line(detail);
+        }
+    }
+}
+
+fn results(f: &mut Fields, view: &RunView<'_>, look: &Look) {
+    let mut first = true;
+    for row in &view.rows {
+        let Some(result) = &row.task.result else { continue };
+        if std::mem::take(&mut first) {
+            f.line(Line::new());
+        }
+        let mut line = Line::of(Tone::Plain, look.path(&result.path));
+        line.push(Tone::Dim, format!("  {}", human::bytes(result.bytes)));
+        if result.redacted {
+            line.push(Tone::Warn, ", secrets replaced");
+        }
+        f.field("results", line);
+    }
+}
+
+fn next(f: &mut Fields, view: &RunView<'_>) {
+    let next = end::next_commands(view);
+    if !next.is_empty() {
+        f.line(Line::new());
+        end::commands(f, &next, next.len());
+    }
+}
