@@ -46,6 +46,8 @@ impl Keeper {
         self.borrow_info()?;
         let mut cmd = self.scratch.reading(&self.repo);
         cmd.current_dir(rules.path()).env("GIT_WORK_TREE", rules.path());
+        // The one command that refuses literal paths: a `./` before each keeps `:(…)` from meaning something.
+        cmd.env_remove("GIT_LITERAL_PATHSPECS");
         cmd.args(["-c", "core.bare=false"]);
         if let Some(file) = self.user_path("core.excludesFile")? {
             let mut setting = std::ffi::OsString::from("core.excludesFile=");
@@ -55,13 +57,12 @@ impl Keeper {
         cmd.args(["check-ignore", "--no-index", "-z", "--stdin"]);
         let mut input = Vec::new();
         for path in paths {
-            input.extend_from_slice(path);
-            input.push(0);
+            input.extend([b"./", *path, b"\0"].concat());
         }
         let done = exec::run(&mut cmd, Some(&input))?;
         match done.status.code() {
             Some(0 | 1) => {
-                let names = done.stdout.split(|b| *b == 0).filter(|name| !name.is_empty());
+                let names = done.stdout.split(|b| *b == 0).filter_map(|name| name.strip_prefix(b"./"));
                 Ok(names.map(<[u8]>::to_vec).collect())
             }
             _ => Err(exec::failure(&cmd, done.status, &done.stderr)),
