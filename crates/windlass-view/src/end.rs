@@ -129,7 +129,9 @@ fn failure(f: &mut Fields, view: &RunView<'_>, room: usize) {
     let start = f.len();
     let message = text::lines(&error.message, 40);
     let mut first = String::new();
-    if let Some(task) = task {
+    // An error of the whole run, such as a reached cap, is no task's.
+    let whole_run = run.error.as_ref().is_some_and(|e| e.task.is_none());
+    if let Some(task) = task.filter(|_| !whole_run) {
         first.push_str(&text::clean(view.name(&task.id)));
         first.push_str(": ");
     }
@@ -139,7 +141,8 @@ fn failure(f: &mut Fields, view: &RunView<'_>, room: usize) {
     let hint = error.hint.as_deref().map(str::trim).filter(|h| !h.is_empty());
     let keep = usize::from(hint.is_some());
     // The end of the output says more than the rest of the message, where there is one.
-    let tail = task.and_then(failed_tail).map(|t| text::lines(t, 40)).unwrap_or_default();
+    let tail =
+        task.filter(|_| !whole_run).and_then(failed_tail).map(|t| text::lines(t, 40)).unwrap_or_default();
     let lines = if tail.is_empty() { message.get(1..).unwrap_or_default() } else { &tail[..] };
     let left = room.saturating_sub(f.len() - start + keep).min(3);
     for line in lines.iter().take(left) {
@@ -156,10 +159,6 @@ fn failure(f: &mut Fields, view: &RunView<'_>, room: usize) {
 fn culprit<'a>(view: &RunView<'a>) -> Option<&'a TaskDoc> {
     if let Some(id) = view.run.error.as_ref().and_then(|e| e.task.as_ref()) {
         return view.row(id).map(|r| r.task);
-    }
-    // An error of the whole run, such as a reached cap, is nobody's fault.
-    if view.run.error.is_some() {
-        return None;
     }
     view.rows.iter().find(|r| r.is_trouble()).map(|r| r.task)
 }

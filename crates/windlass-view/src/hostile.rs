@@ -74,6 +74,9 @@ fn every_event(t: &str) -> Vec<Event> {
     }))
     .unwrap();
     vec![
+        Event::TasksPlanned { tasks: Vec::new() },
+        Event::RunTaken { boot: t.into(), version: t.into() },
+        Event::TurnTaken { task: None },
         Event::AttemptStarted {
             task: task.clone(),
             n,

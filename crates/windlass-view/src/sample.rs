@@ -277,7 +277,7 @@ pub(crate) fn hostile(text: &str) -> Vec<StatusDoc> {
             tree.branch = Some(text.into());
         }
         if let Some(waiting) = &mut run.waiting {
-            waiting.until = Some(if text.len() % 2 == 0 { i64::MIN } else { i64::MAX });
+            waiting.until = Some(if text.len().is_multiple_of(2) { i64::MIN } else { i64::MAX });
             waiting.question = Some(text.into());
             waiting.options = vec![text.into(); 2];
             waiting.answer_with = Some(text.into());
