@@ -55,6 +55,11 @@ impl SqliteStore {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut conn = Connection::open_with_flags(&path, flags).map_err(fail)?;
         conn.busy_timeout(BUSY_TIMEOUT).map_err(fail)?;
+        // SQLite opens a file that it cannot write for reading, and says nothing.
+        if conn.is_readonly("main").map_err(fail)? {
+            let detail = "it can only be read".to_owned();
+            return Err(StoreError::ReadOnly { path, detail });
+        }
         // Refuses what is newer, foreign or damaged before anything is written.
         schema::inspect(&conn, &path, schema::FORMAT)?;
         use_wal(&conn, &path)?;

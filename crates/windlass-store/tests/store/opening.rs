@@ -114,7 +114,7 @@ fn foreign_and_damaged_files_are_refused_and_left_alone() {
 
 #[test]
 fn another_users_folder_is_refused() {
-    let me = rustix_uid();
+    let me = my_uid();
     let (path, owner) = if me == 0 {
         // As root, a folder can be given away.
         let dir = tempfile::tempdir().unwrap().keep();
@@ -131,7 +131,7 @@ fn another_users_folder_is_refused() {
     }
 }
 
-fn rustix_uid() -> u32 {
+fn my_uid() -> u32 {
     let own = tempfile::tempdir().unwrap();
     std::fs::metadata(own.path()).unwrap().uid()
 }
@@ -143,7 +143,7 @@ fn a_folder_that_cannot_be_written_says_so() {
     std::fs::write(&file, "").unwrap();
     let error = SqliteStore::open(&file.join("state")).unwrap_err();
     assert!(matches!(error, StoreError::Io { .. } | StoreError::ReadOnly { .. }), "{error:?}");
-    if rustix_uid() != 0 {
+    if my_uid() != 0 {
         let locked = dir.path().join("locked");
         std::fs::create_dir(&locked).unwrap();
         std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o500)).unwrap();
