@@ -90,7 +90,8 @@ pub struct DiffOptions {
     pub color: bool,
     /// A table of files with this many columns instead of the text.
     pub stat_width: Option<u32>,
-    /// Write binary files so that `git apply` can use them; otherwise only that they differ is said.
+    /// Write it so that `git apply` can use all of it: with the content of binary files, and without renames, which
+    /// `git apply` cannot follow where a link and a folder change places. Otherwise a binary file is only said to differ.
     pub binary: bool,
     /// Only these files and folders; all when empty. Taken as they are, never as patterns.
     pub paths: Vec<Vec<u8>>,
@@ -188,7 +189,7 @@ impl Keeper {
         Ok(net.into_values().filter(|change| change.before != change.after).collect())
     }
 
-    /// The difference that tasks made, as a unified diff with renames.
+    /// The difference that tasks made, as a unified diff.
     ///
     /// # Errors
     /// As [`Keeper::changes`].
@@ -202,7 +203,7 @@ impl Keeper {
             };
             cmd.arg(if options.color { "--color=always" } else { "--color=never" });
             if options.binary {
-                cmd.args(["--binary", "--full-index"]);
+                cmd.args(["--binary", "--full-index", "--no-renames"]);
             }
             let limit = options.max_bytes.map(|max| max.saturating_sub(text.bytes.len() as u64));
             let done = self.ask(cmd, &pair, &options.paths, limit)?;
