@@ -1,0 +1,113 @@
+//! From a pipe to frames: drop by rule, keep within the limit, replace secrets.
+
+use super::machine::ShimInput;
+use crate::line_dropper::LineDropper;
+use crate::spec::{DropRule, Stream};
+use crate::spool::{FrameKind, SpoolWriter};
+use std::os::fd::OwnedFd;
+use windlass_redact::{Replacer, StreamReplacer};
+
+/// How much is read at once.
+pub(super) const READ: usize = 64 << 10;
+
+/// One output stream of the agent.
+#[derive(Debug)]
+pub(super) struct Output {
+    /// `None` when it has ended or was closed.
+    pub(super) fd: Option<OwnedFd>,
+    stream: Stream,
+    dropper: Option<LineDropper>,
+    replacer: Option<StreamReplacer>,
+}
+
+/// What a read found.
+pub(super) enum Got {
+    /// This many bytes, and what the machine is to know.
+    Bytes(usize, ShimInput),
+    /// Nothing at present.
+    Nothing,
+    /// The end, and what had been held back until then.
+    End(ShimInput),
+}
+
+impl Output {
+    pub(super) fn new(fd: Option<OwnedFd>, stream: Stream, rules: &[DropRule], secrets: &Replacer) -> Self {
+        let prefixes: Vec<_> =
+            rules.iter().filter(|r| r.stream == stream).map(|r| r.prefix.clone()).collect();
+        Self {
+            fd,
+            stream,
+            dropper: (!prefixes.is_empty()).then(|| LineDropper::new(prefixes)),
+            replacer: (!secrets.is_empty()).then(|| secrets.stream()),
+        }
+    }
+
+    /// How many secrets were replaced.
+    pub(super) fn redactions(&self) -> u64 {
+        self.replacer.as_ref().map_or(0, StreamReplacer::count)
+    }
+
+    /// Reads once and puts what is kept, at most `room` bytes, into the spool's batch.
+    pub(super) fn read(
+        &mut self,
+        buffer: &mut [u8],
+        room: u64,
+        spool: &mut SpoolWriter,
+        wall_ms: i64,
+    ) -> Got {
+        let Some(fd) = &self.fd else { return Got::Nothing };
+        match rustix::io::read(fd, &mut *buffer) {
+            Ok(n) if n > 0 => Got::Bytes(n, self.pass(Some(&buffer[..n]), room, spool, wall_ms)),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Got::Nothing,
+            // A pipe gives no other error; were there one, nothing more would come.
+            Ok(_) | Err(_) => Got::End(self.end(room, spool, wall_ms)),
+        }
+    }
+
+    /// Closes the stream and hands on what was held back.
+    pub(super) fn end(&mut self, room: u64, spool: &mut SpoolWriter, wall_ms: i64) -> ShimInput {
+        self.fd = None;
+        self.pass(None, room, spool, wall_ms)
+    }
+
+    /// `None` is the end of the stream.
+    fn pass(&mut self, bytes: Option<&[u8]>, room: u64, spool: &mut SpoolWriter, wall_ms: i64) -> ShimInput {
+        let kind = match self.stream {
+            Stream::Stdout => FrameKind::Stdout,
+            Stream::Stderr => FrameKind::Stderr,
+        };
+        let (mut kept, mut over) = (0u64, 0u64);
+        spool.open(kind, wall_ms);
+        let replacer = &mut self.replacer;
+        let mut keep = |piece: &[u8]| {
+            let fits = usize::try_from(room - kept).unwrap_or(usize::MAX).min(piece.len());
+            let (piece, rest) = piece.split_at(fits);
+            kept += piece.len() as u64;
+            over += rest.len() as u64;
+            match replacer {
+                Some(replacer) => replacer.feed(piece, spool.buffer()),
+                None => spool.buffer().extend_from_slice(piece),
+            }
+        };
+        let mut dropped = 0;
+        match (&mut self.dropper, bytes) {
+            (None, Some(bytes)) => keep(bytes),
+            (None, None) => {}
+            (Some(dropper), bytes) => {
+                let before = dropper.dropped();
+                match bytes {
+                    Some(bytes) => dropper.feed(bytes, &mut keep),
+                    None => dropper.finish(&mut keep),
+                }
+                dropped = dropper.dropped() - before;
+            }
+        }
+        if bytes.is_none()
+            && let Some(replacer) = &mut self.replacer
+        {
+            replacer.finish(spool.buffer());
+        }
+        spool.close();
+        ShimInput::Output { stream: self.stream, kept, dropped, over }
+    }
+}
