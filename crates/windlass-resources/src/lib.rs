@@ -1,21 +1,25 @@
-//! What users write for Windlass: agent, team, workflow and skill files.
+//! What users write for Windlass, and what follows from it: resource files, config, trust, plans, advice.
 //!
-//! Everything read here may be hostile: a file ends in a typed value or in findings with file, line and column, never in a panic.
-//! This crate reads no process environment, no clock, and starts nothing.
+//! Everything read here may be hostile: a file ends in typed values or in findings with file, line and column, never in a panic, and in
+//! bounded time. This crate reads no process environment and no clock, starts nothing, and prints nothing; where things are and what
+//! time it is, the caller says. It writes only where asked: config files, kept answers of trust, `init` and `new`.
 //!
-//! - [`agent`], [`team`], [`workflow`], [`skill`]: the formats; [`source`]: where a resource comes from
-//! - [`places`], [`catalog`]: where they are looked for, and which one counts for a name; [`builtin`]: those that are shipped
-//! - [`plan`]: a team, a workflow and a goal become tasks; [`shape`], [`recommend`]: which team; [`gates`]: the checks a project has; [`validate`]
-//! - [`diag`], [`text`], [`duration`]: findings, files, lengths of time
+//! - Formats: [`agent`], [`team`], [`workflow`], [`skill`]; `front` and `fields` below them; [`source`]: whose a resource is
+//! - Finding them: [`places`], [`catalog`] (which one counts for a name), [`builtin`] (what is shipped), [`validate`]
+//! - A run: [`shape`] and [`recommend`] (which team), [`gates`] (the checks a project has), [`plan`] (tasks from team, workflow and goal)
+//! - Settings: [`config`], [`trust`], [`init`]
+//! - Small things: [`diag`], [`text`], [`duration`], `terms`
 
 pub mod agent;
 pub mod builtin;
 pub mod catalog;
+pub mod config;
 pub mod diag;
 pub mod duration;
 mod fields;
 mod front;
 pub mod gates;
+pub mod init;
 pub mod places;
 pub mod plan;
 pub mod recommend;
@@ -25,6 +29,7 @@ pub mod source;
 pub mod team;
 mod terms;
 pub mod text;
+pub mod trust;
 pub mod validate;
 pub mod workflow;
 

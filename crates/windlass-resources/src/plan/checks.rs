@@ -1,6 +1,6 @@
 //! Runs that are made from gates alone.
 
-use super::{GATE_LIMIT_MS, MAX_FILE_CONCURRENCY, MAX_GATES, Options, Planned};
+use super::{GATE_LIMIT_MS, MAX_GATES, Options, Planned};
 use crate::diag::Diagnostic;
 use crate::team::Team;
 use crate::workflow::Workflow;
@@ -72,10 +72,7 @@ pub(super) fn build(team: &Team, workflow: &Workflow, options: &Options) -> Resu
             wall_ms: gate.limit_ms,
         });
     }
-    let run = options
-        .concurrency
-        .unwrap_or_else(|| team.max_concurrency.unwrap_or(4).min(MAX_FILE_CONCURRENCY))
-        .max(1);
+    let run = options.workers(team.max_concurrency.unwrap_or(4));
     Ok(Planned {
         worst_case_starts: 2 * tasks.len() as u64,
         limits: Limits { run, roles: BTreeMap::new() },

@@ -60,8 +60,18 @@ pub struct Options {
     pub repair_rounds: u32,
     /// Workers at once, as the user said; files can only ask for up to [`MAX_FILE_CONCURRENCY`].
     pub concurrency: Option<u32>,
+    /// At most so many workers at once, as the project said.
+    pub max_concurrency: Option<u32>,
     /// No skills at all.
     pub no_skills: bool,
+}
+
+impl Options {
+    /// Workers at once, when files ask for so many.
+    fn workers(&self, asked: u32) -> u32 {
+        let wanted = self.concurrency.unwrap_or_else(|| asked.min(MAX_FILE_CONCURRENCY));
+        wanted.min(self.max_concurrency.unwrap_or(u32::MAX)).max(1)
+    }
 }
 
 /// A run that can be created.
@@ -542,7 +552,7 @@ impl Planner<'_> {
                     .help("`windlass config set run.concurrency N` allows more"),
             );
         }
-        let run = self.options.concurrency.unwrap_or_else(|| asked.min(MAX_FILE_CONCURRENCY)).max(1);
+        let run = self.options.workers(asked);
         let roles =
             self.team.roles.iter().filter_map(|r| Some((r.name.clone(), r.max_concurrency?))).collect();
         Limits { run, roles }
