@@ -1,0 +1,173 @@
+//! What every part of the driver shares: handles, and the homes of runs.
+
+use crate::driver::projects::{Project, Projects};
+use crate::machine::In;
+use crate::paths::RunDir;
+use crate::secrets::SecretMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
+use tokio::sync::mpsc;
+use windlass_api::status::LiveDoc;
+use windlass_events::spec::RunSpec;
+use windlass_events::{AttemptNo, Millis, RunId, TaskId};
+use windlass_git::Git;
+use windlass_worker::Nursery;
+
+/// What reaches the engine's loop. A closed list: everything that can make the engine act is here.
+#[derive(Debug)]
+pub(crate) enum Msg {
+    /// Something for the machine.
+    In(In),
+    /// A request of a host.
+    Call(crate::driver::calls::CallIn),
+    /// A request's slow part is done.
+    Prepared(Box<crate::driver::calls::Ready>),
+    /// Somebody watches a run.
+    Watch(crate::driver::watch::Watcher),
+    /// The first events of a watcher were read.
+    CaughtUp(crate::driver::watch::CaughtUp),
+    /// What a live worker does changed.
+    Live(RunId),
+    /// A worker or gate is over and its task has ended.
+    Gone(Key),
+    /// The lease of a tree was obtained.
+    TreeLeased {
+        root: String,
+        run: RunId,
+        lease: windlass_store::Lease,
+    },
+    /// Leave.
+    Leave,
+}
+
+/// What is live: an attempt or a gate, by the name of its file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) run: RunId,
+    pub(crate) name: String,
+}
+
+impl Key {
+    pub(crate) fn attempt(run: RunId, task: &TaskId, n: AttemptNo) -> Self {
+        Self { run, name: format!("{task}.{n}") }
+    }
+
+    pub(crate) fn gate(run: RunId, key: &windlass_events::event::GateKey) -> Self {
+        Self { run, name: crate::paths::gate_name(key) }
+    }
+}
+
+/// What an engine is given at its start.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Decisions.
+    pub settings: crate::machine::Settings,
+    /// This program.
+    pub exe: PathBuf,
+    /// Whether workers end with this process (`--no-daemon`).
+    pub tied: bool,
+    /// How long an idle engine stays up, in milliseconds; `None` for ever.
+    pub idle_ms: Option<u64>,
+    /// Programs that a sweep leaves alone.
+    pub keep: Vec<String>,
+    /// Where this engine answers.
+    pub address: String,
+}
+
+/// Shared by all parts of the driver.
+#[derive(Debug)]
+pub(crate) struct Ctx {
+    pub(crate) options: EngineOptions,
+    pub(crate) projects: Projects,
+    pub(crate) nursery: Nursery,
+    pub(crate) tx: mpsc::UnboundedSender<Msg>,
+    git: OnceLock<Option<Git>>,
+}
+
+impl Ctx {
+    pub(crate) fn new(
+        options: EngineOptions,
+        projects: Projects,
+        nursery: Nursery,
+        tx: mpsc::UnboundedSender<Msg>,
+    ) -> Self {
+        Self { options, projects, nursery, tx, git: OnceLock::new() }
+    }
+
+    /// The machine's git, looked for once.
+    pub(crate) fn git(&self) -> Option<&Git> {
+        self.git.get_or_init(|| Git::find().ok()).as_ref()
+    }
+
+    /// Tells the loop. When it is gone, the process is leaving and nothing is owed.
+    pub(crate) fn tell(&self, msg: Msg) {
+        let _ = self.tx.send(msg);
+    }
+
+    /// What a shim starts when its worker ends and no engine is there.
+    pub(crate) fn revive(&self) -> Vec<OsString> {
+        if self.options.tied {
+            return Vec::new();
+        }
+        vec![self.options.exe.clone().into(), "daemon".into(), "start".into(), "--quiet".into()]
+    }
+}
+
+/// What the driver knows of a run beside its state: it does not change while the run lives.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) run: RunId,
+    pub(crate) spec: RunSpec,
+    pub(crate) dir: RunDir,
+    pub(crate) project: Arc<Project>,
+    /// Secret values of its environment, once they are at hand.
+    pub(crate) secrets: Mutex<Option<SecretMap>>,
+    env: OnceLock<Vec<(OsString, OsString)>>,
+}
+
+impl Home {
+    pub(crate) fn new(
+        run: RunId,
+        spec: RunSpec,
+        project: Arc<Project>,
+        secrets: Option<SecretMap>,
+    ) -> Self {
+        let dir = project.run_dir(run);
+        Self { run, spec, dir, project, secrets: Mutex::new(secrets), env: OnceLock::new() }
+    }
+
+    /// The plain environment of its workers.
+    pub(crate) fn env(&self) -> &[(OsString, OsString)] {
+        self.env.get_or_init(|| self.spec.env.iter().map(|(k, v)| (k.into(), v.into())).collect())
+    }
+
+    /// The secret values, as a shim takes them. With `keys` false, without those of model providers: gates need none.
+    pub(crate) fn secret_values(&self, keys: bool) -> windlass_worker::Secrets {
+        // A poisoned lock only means that another thread failed while it held it; the map is whole.
+        let held = self.secrets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut secrets = windlass_worker::Secrets::default();
+        for (name, value) in held.iter().flatten() {
+            if keys || !windlass_redact::env::is_provider_key(name) {
+                secrets.env.push((name.into(), value.0.clone().into()));
+            } else {
+                secrets.redact.push(value.0.clone().into_bytes());
+            }
+        }
+        secrets
+    }
+
+    pub(crate) fn set_secrets(&self, values: SecretMap) {
+        *self.secrets.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(values);
+    }
+}
+
+/// What a live worker does, for whoever looks.
+pub(crate) type LiveCell = Arc<Mutex<LiveDoc>>;
+
+/// Milliseconds since 1970 by the wall clock.
+pub(crate) fn now() -> Millis {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |d| Millis::try_from(d.as_millis()).unwrap_or(Millis::MAX))
+}

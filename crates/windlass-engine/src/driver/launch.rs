@@ -1,0 +1,435 @@
+//! From a task to a launch: the prompt from what the run has made so far, then the adapter's plan.
+
+use crate::driver::context::{Ctx, Home};
+use crate::driver::trees;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use windlass_agents::{Launch, LaunchRequest, SessionPlan};
+use windlass_core::Run;
+use windlass_core::task::GateTry;
+use windlass_events::event::{Cause, ResultRef, Snapshot};
+use windlass_events::outcome::Failure;
+use windlass_events::{Access, AttemptNo, ErrorClass, Millis, RuntimeKind, TaskId, TaskSpec};
+use windlass_git::{DiffOptions, Segment};
+use windlass_prompts::{
+    Budget, Cold, DepOutput, GateRecord, LostAttempt, Material, RedGate, Skill, WorkerPrompt, appended,
+    continuation, repair,
+};
+
+/// How much of a file is read for a prompt; the prompt itself says how much of that it shows.
+const READ_LIMIT: u64 = 256 * 1024;
+/// How much of a difference is read for a prompt.
+const DIFF_LIMIT: u64 = 512 * 1024;
+
+/// What an attempt needs of the run's state, taken when it was released.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    pub(crate) task: TaskSpec,
+    pub(crate) n: AttemptNo,
+    pub(crate) cause: Cause,
+    pub(crate) session: Option<String>,
+    pub(crate) model: Option<String>,
+    pub(crate) recovering: bool,
+    planned_session: String,
+    deps: Vec<(TaskId, String, String, Option<ResultRef>)>,
+    reads: Vec<(String, ReadFrom)>,
+    gates: Vec<String>,
+    segments: Vec<Segment>,
+    records: Vec<(String, Option<GateTry>, Option<GateTry>)>,
+    red: Vec<(String, GateTry)>,
+    round: u32,
+    lost: Option<(Millis, String, Option<String>)>,
+}
+
+#[derive(Debug, Clone)]
+enum ReadFrom {
+    Result(ResultRef),
+    File(PathBuf),
+}
+
+impl Job {
+    /// The job of attempt `n` of the task at a position.
+    pub(crate) fn of(run: &Run, at: u32, n: AttemptNo, recovering: bool) -> Option<Self> {
+        let task = run.task(at)?;
+        let attempt = task.attempt(n)?;
+        let spec = task.spec.clone();
+        let is_model = spec.runtime.is_model();
+        let result_of = |t: &windlass_core::Task| {
+            t.attempts.iter().rev().find_map(|a| a.end.as_ref().and_then(|e| e.result.clone()))
+        };
+        let deps = spec
+            .depends_on
+            .iter()
+            .filter_map(|id| run.task_by_id(id))
+            .map(|t| (t.spec.id.clone(), t.spec.role.clone(), t.status().to_string(), result_of(t)))
+            .collect();
+        let reads = spec
+            .reads
+            .iter()
+            .map(|name| {
+                let made = run.tasks.iter().rev().find(|t| {
+                    t.spec.output.as_deref() == Some(name)
+                        || name.strip_suffix(".md") == Some(t.spec.id.as_str())
+                        || t.spec.step == *name
+                });
+                let from = made
+                    .and_then(result_of)
+                    .map_or_else(|| ReadFrom::File(Path::new(&run.spec.cwd).join(name)), ReadFrom::Result);
+                (name.clone(), from)
+            })
+            .collect();
+        let command = |gate: u32| run.spec.gates.get(gate as usize).map_or_else(String::new, |g| g.command.clone());
+        let last_of = |gate: u32| {
+            run.tasks.iter().flat_map(|t| &t.gates).filter(|t| t.gate == gate && t.end.is_some()).max_by_key(|t| t.started_at)
+        };
+        let records = if spec.cold {
+            (0..u32::try_from(run.spec.gates.len()).unwrap_or(0))
+                .filter(|g| run.gate_counts(*g))
+                .map(|g| (command(g), run.baseline_of(g).cloned(), last_of(g).cloned()))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        let red = if attempt.cause == Cause::Repair {
+            let previous = task.gates.iter().map(|t| t.attempt).max().unwrap_or(0);
+            let is_red = |t: &&GateTry| t.attempt == previous && t.end.as_ref().is_some_and(|e| !e.is_green());
+            task.gates.iter().filter(is_red).map(|t| (command(t.gate), t.clone())).collect()
+        } else {
+            Vec::new()
+        };
+        let before = task.attempts.iter().rev().find(|a| a.n < n);
+        let lost = match (attempt.cause, before) {
+            (Cause::Continue | Cause::Retry | Cause::Person, Some(b)) => {
+                let tree = task.kept.iter().rev().find(|k| k.attempt <= b.n && k.before).map(|k| k.snapshot.tree.clone());
+                Some((b.ended_at.unwrap_or(0), b.last.clone(), tree))
+            }
+            _ => None,
+        };
+        Some(Self {
+            n,
+            cause: attempt.cause,
+            session: attempt.session.clone(),
+            model: attempt.model.clone(),
+            recovering,
+            planned_session: SessionPlan::id_for(run.id, &spec.id, n),
+            deps,
+            reads,
+            gates: spec.gates.iter().filter(|g| run.gate_counts(**g)).map(|g| command(*g)).collect(),
+            segments: if spec.cold && is_model { trees::segments(run, None).unwrap_or_default() } else { Vec::new() },
+            records,
+            red,
+            round: task.repairs,
+            lost,
+            task: spec,
+        })
+    }
+
+    /// The agent's session as planned: the one to continue, else a new one of this attempt.
+    pub(crate) fn session_id(&self) -> Option<&str> {
+        Some(self.session.as_deref().unwrap_or(&self.planned_session))
+    }
+}
+
+/// An unguessable text for an attempt's processes.
+pub(crate) fn marker() -> String {
+    let mut bytes = [0u8; 16];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).unwrap_or(0);
+    let mut text = String::with_capacity(40);
+    for b in bytes.iter().take(filled) {
+        text.push_str(&format!("{b:02x}"));
+    }
+    while text.len() < 16 {
+        // Without the kernel's randomness the process and time still tell attempts apart.
+        text.push_str(&format!("{:x}{:x}", std::process::id(), crate::driver::context::now()));
+    }
+    text
+}
+
+/// Renders the prompt and asks the adapter. Files and git are read on a blocking thread where a model is to be told of them.
+pub(crate) async fn prepare(ctx: &Arc<Ctx>, home: &Arc<Home>, job: &mut Job) -> Result<Launch, Failure> {
+    if job.task.runtime == RuntimeKind::Command && !home.spec.tree.git {
+        return prepare_blocking(ctx, home, job);
+    }
+    let (ctx, home, mut moved) = (ctx.clone(), home.clone(), job.clone());
+    let (launch, back) = tokio::task::spawn_blocking(move || {
+        let launch = prepare_blocking(&ctx, &home, &mut moved);
+        (launch, moved)
+    })
+    .await
+    .map_err(|_| Failure::new(ErrorClass::Internal, "the prompt could not be made"))?;
+    *job = back;
+    launch
+}
+
+fn prepare_blocking(ctx: &Ctx, home: &Home, job: &mut Job) -> Result<Launch, Failure> {
+    let internal = |what: String| Failure::new(ErrorClass::Internal, what);
+    let adapter = windlass_agents::adapter(job.task.runtime)
+        .ok_or_else(|| internal(format!("this version cannot drive runtime `{}`", job.task.runtime)))?;
+    remember_tree(ctx, home, job);
+    let agent = home.spec.agents.get(&job.task.agent).cloned().unwrap_or_default();
+    let program = home.spec.programs.get(&job.task.runtime).cloned().unwrap_or_default();
+    let can = adapter.capabilities(&program.version);
+    let artifacts = home.dir.artifacts(&job.task.id);
+    let sessions = home.dir.sessions(&job.task.id);
+    make(&artifacts)?;
+    if job.task.runtime.is_model() {
+        make(&sessions)?;
+    }
+    let recorded = |id: &str| {
+        let names: Vec<String> = std::fs::read_dir(&sessions)
+            .map(|d| d.flatten().filter_map(|e| e.file_name().into_string().ok()).collect())
+            .unwrap_or_default();
+        adapter.session_recorded(&names, id)
+    };
+    // A session that the agent never wrote down cannot be continued; its task is told anew.
+    let continues = job.session.clone().filter(|id| can.continue_session && recorded(id));
+    job.session.clone_from(&continues);
+    let (prompt, system_prompt) = prompt(ctx, home, job, &agent, &artifacts, continues.is_some());
+    let prompt_file = home.dir.0.join("prompts").join(prompt_name(job, &prompt));
+    let request = LaunchRequest {
+        run: home.run,
+        task: job.task.id.clone(),
+        step: job.task.step.clone(),
+        role: job.task.role.clone(),
+        agent: job.task.agent.clone(),
+        attempt: job.n,
+        program,
+        command: agent.command.clone(),
+        prompt,
+        system_prompt,
+        append_prompt: agent.append_prompt,
+        model: job.model.clone(),
+        thinking: agent.thinking.clone(),
+        tools: agent.tools.clone(),
+        access: job.task.access,
+        session: match &continues {
+            Some(id) => SessionPlan::Continue { id: id.clone() },
+            None => SessionPlan::New { id: job.planned_session.clone() },
+        },
+        session_dir: text(&sessions)?,
+        cwd: home.spec.cwd.clone(),
+        artifacts: text(&artifacts)?,
+        prompt_file: text(&prompt_file)?,
+        inherit_project_context: agent.inherit_project_context,
+        inherit_skills: agent.inherit_skills,
+        interactive: can.steer,
+    };
+    adapter.launch(&request).map_err(|e| Failure::new(ErrorClass::CannotStart, e.to_string()))
+}
+
+/// Commands that are told the same share one file.
+fn prompt_name(job: &Job, prompt: &str) -> String {
+    if job.task.runtime == RuntimeKind::Command {
+        format!("{}.md", &blake3::hash(prompt.as_bytes()).to_hex().as_str()[..20])
+    } else {
+        format!("{}.{}.md", job.task.id, job.n)
+    }
+}
+
+fn text(path: &Path) -> Result<String, Failure> {
+    path.to_str()
+        .map(str::to_owned)
+        .ok_or_else(|| Failure::new(ErrorClass::Internal, format!("{} is not UTF-8", path.display())))
+}
+
+fn make(path: &Path) -> Result<(), Failure> {
+    crate::paths::make_private(path).map_err(|e| Failure::new(ErrorClass::Internal, e.to_string()))
+}
+
+fn prompt(
+    ctx: &Ctx,
+    home: &Home,
+    job: &Job,
+    agent: &windlass_events::spec::AgentSpec,
+    artifacts: &Path,
+    continues: bool,
+) -> (String, String) {
+    let follow_up = follow_up(ctx, home, job);
+    if job.task.runtime == RuntimeKind::Command {
+        return (plain_prompt(home, job), String::new());
+    }
+    if let (true, Some(text)) = (continues, &follow_up) {
+        // The session still knows its task.
+        return (text.clone(), agent.system_prompt.clone());
+    }
+    let skill = |name: &String| {
+        home.spec.skills.get(name).map(|t| Skill { name: name.clone(), text: Material::whole(t.clone(), "") })
+    };
+    let cold = job.task.cold.then(|| Cold {
+        diff: home.spec.tree.git.then(|| diff(ctx, home, job)),
+        gates: job.records.iter().map(|r| record(home, r)).collect(),
+    });
+    let prompt = WorkerPrompt {
+        run: home.run,
+        task: job.task.id.clone(),
+        step: job.task.step.clone(),
+        role: job.task.role.clone(),
+        system_prompt: agent.system_prompt.clone(),
+        goal: Material::whole(home.spec.goal.clone(), home.dir.goal().to_string_lossy()),
+        instructions: job.task.instructions.clone(),
+        cwd: home.spec.cwd.clone(),
+        access: job.task.access,
+        artifacts: artifacts.to_str().map(str::to_owned),
+        gates: job.gates.clone(),
+        dependencies: if job.task.cold { Vec::new() } else { job.deps.iter().map(|d| dep(home, d)).collect() },
+        reads: if job.task.cold {
+            Vec::new()
+        } else {
+            job.reads.iter().filter_map(|(name, from)| Some((name.clone(), read(home, from)?))).collect()
+        },
+        skills: job.task.skills.iter().filter_map(skill).collect(),
+        cold,
+        notes: Vec::new(),
+        budget: Budget::default(),
+    };
+    let rendered = prompt.render();
+    let text = match follow_up {
+        Some(more) => appended(&rendered.prompt, &more),
+        None => rendered.prompt,
+    };
+    (text, rendered.system_prompt)
+}
+
+/// What a command finds on standard input: its instructions, then what it depends on, as they are.
+fn plain_prompt(home: &Home, job: &Job) -> String {
+    let mut text = job.task.instructions.clone();
+    let materials = job.deps.iter().filter_map(|d| Some((d.0.to_string(), dep(home, d).result, d.3.as_ref()?)));
+    for (name, material, _) in materials {
+        text.push_str(&format!("\n\n--- result of {name} ({}) ---\n{}", material.path, material.text));
+    }
+    for (name, from) in &job.reads {
+        if let Some(material) = read(home, from) {
+            text.push_str(&format!("\n\n--- {name} ({}) ---\n{}", material.path, material.text));
+        }
+    }
+    text
+}
+
+fn follow_up(ctx: &Ctx, home: &Home, job: &Job) -> Option<String> {
+    match job.cause {
+        Cause::First => None,
+        Cause::Repair => {
+            let gates: Vec<RedGate> = job
+                .red
+                .iter()
+                .filter_map(|(command, t)| {
+                    let end = t.end.as_ref()?;
+                    Some(RedGate {
+                        command: command.clone(),
+                        ended: end.outcome.describe(),
+                        output: Material::whole(end.tail.clone(), home.dir.0.join(&end.path).to_string_lossy()),
+                    })
+                })
+                .collect();
+            Some(repair(&gates, job.round, home.spec.repair_rounds))
+        }
+        Cause::Continue | Cause::Retry | Cause::Person => {
+            let (ended_at, last_call, tree) = job.lost.clone()?;
+            let difference = tree.and_then(|before| difference(ctx, home, &before));
+            Some(continuation(&LostAttempt { ended_at: crate::when(ended_at), last_call, difference, restored: false }))
+        }
+    }
+}
+
+/// What changed in the tree since an identity; `None` where that cannot be told.
+fn difference(ctx: &Ctx, home: &Home, before: &str) -> Option<Material> {
+    let keeper = trees::keeper(ctx.git(), &home.spec.tree, &home.project.dir).ok()?;
+    let now = keeper.tree_identity().ok()?;
+    let segment = Segment::of(&trees::bare(before.to_owned()), &trees::bare(now.as_str().to_owned())).ok()?;
+    let options = DiffOptions { max_bytes: Some(DIFF_LIMIT), ..DiffOptions::default() };
+    let diff = keeper.diff_text(&[segment], &options).ok()?;
+    Some(Material::whole(String::from_utf8_lossy(&diff.bytes).into_owned(), ""))
+}
+
+fn diff(ctx: &Ctx, home: &Home, job: &Job) -> Material {
+    let unknown = || Material::whole("(the difference could not be made; look at the tree itself)", "");
+    let Ok(keeper) = trees::keeper(ctx.git(), &home.spec.tree, &home.project.dir) else { return unknown() };
+    let options = DiffOptions { max_bytes: Some(DIFF_LIMIT), ..DiffOptions::default() };
+    let bytes = if job.segments.is_empty() {
+        // Nothing was written by this run: it judges what there is.
+        keeper.diff_for_review(Some(DIFF_LIMIT)).map(|r| r.diff.bytes)
+    } else {
+        keeper.diff_text(&job.segments, &options).map(|d| d.bytes)
+    };
+    let Ok(bytes) = bytes else { return unknown() };
+    let path = home.dir.0.join("prompts").join(format!("{}.{}.diff", job.task.id, job.n));
+    let shown = if std::fs::write(&path, &bytes).is_ok() { path.to_string_lossy().into_owned() } else { String::new() };
+    Material::whole(String::from_utf8_lossy(&bytes).into_owned(), shown)
+}
+
+fn record(home: &Home, (command, before, after): &(String, Option<GateTry>, Option<GateTry>)) -> GateRecord {
+    let colour = |t: &Option<GateTry>| match t.as_ref().and_then(|t| t.end.as_ref()) {
+        Some(e) if e.is_green() => "green".to_owned(),
+        Some(_) => "red".to_owned(),
+        None => "not run".to_owned(),
+    };
+    let last = after.as_ref().or(before.as_ref()).and_then(|t| t.end.as_ref());
+    let output = last.map_or_else(Material::default, |e| {
+        Material::whole(e.tail.clone(), home.dir.0.join(&e.path).to_string_lossy())
+    });
+    GateRecord {
+        command: command.clone(),
+        before: colour(before),
+        // With nothing written since, the baseline is the record.
+        after: if after.is_some() { colour(after) } else { colour(before) },
+        output,
+    }
+}
+
+fn dep(home: &Home, (task, role, status, result): &(TaskId, String, String, Option<ResultRef>)) -> DepOutput {
+    let result = result.as_ref().and_then(|r| read(home, &ReadFrom::Result(r.clone()))).unwrap_or_default();
+    DepOutput { task: task.clone(), role: role.clone(), status: status.clone(), result }
+}
+
+/// Reads a text for a prompt: at most [`READ_LIMIT`] bytes, head and tail, with its true size.
+fn read(home: &Home, from: &ReadFrom) -> Option<Material> {
+    let path = match from {
+        ReadFrom::Result(r) => home.dir.0.join(&r.path),
+        ReadFrom::File(path) => path.clone(),
+    };
+    let mut file = std::fs::File::open(&path).ok()?;
+    let whole = file.metadata().ok()?.len();
+    let mut bytes = Vec::new();
+    if whole <= READ_LIMIT {
+        file.read_to_end(&mut bytes).ok()?;
+    } else {
+        use std::io::{Seek, SeekFrom};
+        (&mut file).take(READ_LIMIT / 2).read_to_end(&mut bytes).ok()?;
+        file.seek(SeekFrom::Start(whole - READ_LIMIT / 2)).ok()?;
+        file.read_to_end(&mut bytes).ok()?;
+    }
+    Some(Material {
+        text: String::from_utf8_lossy(&bytes).into_owned(),
+        whole_bytes: whole,
+        path: path.to_string_lossy().into_owned(),
+    })
+}
+
+/// Remembers the tree before a reader, beside its spool, so that a later engine can still tell whether it changed.
+fn remember_tree(ctx: &Ctx, home: &Home, job: &Job) {
+    if job.task.access == Access::Write || !home.spec.tree.git {
+        return;
+    }
+    if let Some(Ok(tree)) = trees::identity(ctx, home) {
+        // Without it the reader cannot be found out; nothing else depends on it.
+        let _ = std::fs::write(tree_file(home, job), tree);
+    }
+}
+
+fn tree_file(home: &Home, job: &Job) -> PathBuf {
+    let mut name = home.dir.spool(&job.task.id, job.n).into_os_string();
+    name.push("@tree");
+    name.into()
+}
+
+/// The tree before and after a reader, when they differ.
+pub(crate) async fn touched(ctx: &Arc<Ctx>, home: &Arc<Home>, job: &Job) -> Option<Box<(Snapshot, Snapshot)>> {
+    if job.task.access == Access::Write || !home.spec.tree.git {
+        return None;
+    }
+    let before = std::fs::read_to_string(tree_file(home, job)).ok()?;
+    let (ctx, home) = (ctx.clone(), home.clone());
+    let after = tokio::task::spawn_blocking(move || trees::identity(&ctx, &home)).await.ok()??.ok()?;
+    (before != after).then(|| Box::new((trees::bare(before), trees::bare(after))))
+}
