@@ -78,10 +78,20 @@ mod tests {
     #[test]
     fn every_shipped_file_reads_without_a_finding() {
         let catalog = Catalog::builtin();
-        assert_eq!(catalog.diagnostics, [], "{}", crate::diag::render_all(&catalog.diagnostics));
+        let findings = [
+            crate::catalog::read_shipped::<crate::agent::Agent>().1,
+            crate::catalog::read_shipped::<crate::team::Team>().1,
+            crate::catalog::read_shipped::<crate::workflow::Workflow>().1,
+            crate::catalog::read_shipped::<crate::skill::Skill>().1,
+        ]
+        .concat();
+        assert_eq!(findings, [], "{}", crate::diag::render_all(&findings));
         assert!(catalog.shadowed.is_empty());
         let count = |kind: Kind| FILES.iter().filter(|(f, _)| f.starts_with(kind.folder())).count();
         assert_eq!(catalog.agents.usable().count(), count(Kind::Agent));
+        assert_eq!(catalog.teams.usable().count(), count(Kind::Team));
+        assert_eq!(catalog.workflows.usable().count(), count(Kind::Workflow));
+        assert_eq!(catalog.skills.usable().count(), count(Kind::Skill));
         assert_eq!(
             (count(Kind::Agent), count(Kind::Team), count(Kind::Workflow), count(Kind::Skill)),
             (10, 9, 9, 12)

@@ -1,12 +1,17 @@
 //! Checks of everything there is against everything else: what `validate` and `doctor` show.
 
-use crate::catalog::{Catalog, Entry, Resource};
+use crate::agent::Agent;
+use crate::catalog::{Catalog, Entry, MAX_FILES, Resource, stem};
+use crate::config::{Config, ConfigFile, Sources};
 use crate::diag::{Diagnostic, quote};
 use crate::plan;
-use crate::source::Scope;
+use crate::skill::Skill;
+use crate::source::{Dialect, Kind, Scope, Source};
 use crate::team::{SkillChoice, Team};
+use crate::text::{Links, read};
 use crate::workflow::Workflow;
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 /// Findings in the files themselves and between them: roles without an agent, teams without their workflow, workflows that do
 /// not fit their team or are broken by themselves, skills that do not exist. Each finding once.
@@ -39,6 +44,64 @@ pub fn validate(catalog: &Catalog) -> Vec<Diagnostic> {
     let mut seen = std::collections::HashSet::new();
     out.retain(|d| seen.insert(d.clone()));
     out
+}
+
+/// Findings in one file or in the files of one folder, whatever place they lie in: `validate PATH`.
+///
+/// The kind is told by the name: `*.team.md`, `*.workflow.md`, `SKILL.md`, `*.toml`, else an agent.
+pub fn path(path: &Path) -> Vec<Diagnostic> {
+    if !path.is_dir() {
+        return file(path);
+    }
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(e) => {
+            let d = Diagnostic::error("unreadable", format!("cannot be read: {e}"));
+            return vec![d.in_file(path.display().to_string())];
+        }
+    };
+    let mut names: Vec<_> = entries.flatten().take(MAX_FILES).map(|e| e.path()).collect();
+    names.sort();
+    let wanted = |p: &PathBuf| p.extension().is_some_and(|e| e == "md" || e == "toml");
+    let inner = |p: PathBuf| if p.is_dir() { p.join("SKILL.md") } else { p };
+    names.into_iter().map(inner).filter(|p| wanted(p) && p.exists()).flat_map(|p| file(&p)).collect()
+}
+
+fn file(path: &Path) -> Vec<Diagnostic> {
+    let shown = path.display().to_string();
+    let text = match read(path, Links::Follow) {
+        Ok(text) => text,
+        Err(d) => return vec![*d],
+    };
+    let mut out = Vec::new();
+    if path.extension().is_some_and(|e| e == "toml") {
+        let config = ConfigFile { path: shown, text };
+        let (_, findings) = Config::load(&Sources { user: Some(&config), ..Sources::default() });
+        return findings;
+    }
+    let source = Source { scope: Scope::User, dialect: dialect(path), path: shown.clone() };
+    if let Some(stem) = stem(Kind::Team, &shown) {
+        Team::parse(&text, stem, source, &mut out);
+    } else if let Some(stem) = stem(Kind::Workflow, &shown) {
+        if let Some(workflow) = Workflow::parse(&text, stem, source, &mut out) {
+            alone(&workflow, &mut out);
+        }
+    } else if let Some(stem) = stem(Kind::Skill, &shown) {
+        Skill::parse(&text, stem, source, &mut out);
+    } else if let Some(stem) = stem(Kind::Agent, &shown) {
+        Agent::parse(&text, stem, source, &mut out);
+    } else {
+        out.push(
+            Diagnostic::error("unknown-kind", "is no agent, team, workflow, skill or config file")
+                .help("such files end in `.md`, `.team.md`, `.workflow.md`, `/SKILL.md` or `.toml`"),
+        );
+    }
+    out.into_iter().map(|d| if d.path.is_empty() { d.in_file(&shown) } else { d }).collect()
+}
+
+/// Claude Code's agents are read by its own rules wherever its folder is.
+fn dialect(path: &Path) -> Dialect {
+    if path.components().any(|c| c.as_os_str() == ".claude") { Dialect::Claude } else { Dialect::Windlass }
 }
 
 fn team_with_its_workflow(

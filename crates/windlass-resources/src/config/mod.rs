@@ -3,7 +3,7 @@
 //! Defaults, then the user's file, then the project's, then the environment, then flags; the later wins. What a project's file may
 //! set is said by each key's [`keys::Sensitivity`] and by what the user trusts. Limits it can only tighten, trusted or not.
 //!
-//! - [`keys`]: the one table; [`value`]: values; [`load`]: layers; [`edit`]: changing a file; [`reference`]: the page and the schema made from the table
+//! - [`keys`]: the one table; [`value`]: values; [`load`]: layers; [`edit`]: changing a file; [`mod@reference`]: the page and the schema made from the table
 
 pub mod edit;
 pub mod keys;

@@ -120,3 +120,24 @@ fn hostile_folders_are_bounded_and_links_refused() {
     let catalog = Catalog::load(&places, ProjectUse::Untrusted);
     assert!(!windlass_resources::diag::has_errors(&catalog.diagnostics));
 }
+
+#[test]
+fn single_files_and_folders_are_validated() {
+    let at = |path: &str| windlass_resources::validate::path(&fixtures().join(path));
+    assert_eq!(at("windlass-home/agents/lint.md"), []);
+    assert_eq!(at("home/.pi/agent/skills/house-style/SKILL.md"), []);
+    assert_eq!(at("home/.claude/agents/nameless.md")[0].code, "missing-key");
+    assert_eq!(at("no/such.md")[0].code, "unreadable");
+    let folder = at("repo/.crew/workflows");
+    assert_eq!(folder.iter().map(|d| d.code).collect::<Vec<_>>(), ["no-effect", "unknown-key"]);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.workflow.md");
+    std::fs::write(&path, "## a\ndependsOn: b\n\nx\n## b\ndependsOn: a\n\nx\n").unwrap();
+    let found = windlass_resources::validate::path(&path);
+    assert_eq!(
+        (found.len(), found[0].code, found[0].path.clone()),
+        (1, "dependency-cycle", path.display().to_string())
+    );
+    std::fs::write(dir.path().join("config.toml"), "[run]\ngatez = []\n").unwrap();
+    assert_eq!(windlass_resources::validate::path(dir.path()).len(), 2);
+}
