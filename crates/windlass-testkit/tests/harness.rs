@@ -82,8 +82,8 @@ fn a_terminal_shows_its_screen_and_has_a_size() {
     let mut command = Command::new("/bin/sh");
     command.args([
         "-c",
-        "stty size; printf '\\033[31mred\\033[0m\\r\\n'; printf 'gone\\rkept\\n'; read word; echo \"got $word\"; \
-         trap 'stty size; exit 9' WINCH; while :; do sleep 0.01; done",
+        "trap 'stty size; exit 9' WINCH; stty size; printf '\\033[31mred\\033[0m\\r\\n'; printf 'gone\\rkept\\n'; read word; echo \"got $word\"; \
+         while :; do sleep 0.01; done",
     ]);
     command.env("PATH", "/usr/bin:/bin");
     let mut terminal = Terminal::start(&command, 30, 100);
