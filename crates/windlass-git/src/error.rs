@@ -70,6 +70,16 @@ pub enum Error {
         /// What git said, shortened.
         stderr: String,
     },
+    /// Git did not come to an end and was stopped.
+    #[error(
+        "`git {command}` was stopped after {seconds} s without an end: look for a pipe named .gitignore or .gitattributes in the tree, or a file system that does not answer"
+    )]
+    Hung {
+        /// Subcommand with its arguments, shortened.
+        command: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// Git said something that is not in its documented format.
     #[error("`git {command}` gave an answer that cannot be understood: {what}")]
     Answer {

@@ -4,11 +4,19 @@ use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::error::{Error, Result};
 
 /// Most of git's error output that is kept, in bytes.
 const STDERR_MAX: usize = 16 * 1024;
+
+/// How long git may take for one question. Nothing here is slow; but a pipe that is named `.gitignore` is opened by
+/// git and never gives a byte.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What a finished git left.
 pub(crate) struct Finished {
@@ -56,19 +64,38 @@ pub(crate) fn run(cmd: &mut Command, input: Option<&[u8]>) -> Result<Finished> {
 
 /// Runs git to its end, or until it has written `limit` bytes.
 pub(crate) fn run_limited(cmd: &mut Command, input: Option<&[u8]>, limit: Option<u64>) -> Result<Finished> {
+    run_within(cmd, input, limit, PATIENCE)
+}
+
+fn run_within(
+    cmd: &mut Command,
+    input: Option<&[u8]>,
+    limit: Option<u64>,
+    patience: Duration,
+) -> Result<Finished> {
     let mut child = spawn(cmd, input.is_some())?;
+    let group = Pid::from_child(&child);
     let stdin = child.stdin.take();
     let stderr = child.stderr.take();
     let pipe = child.stdout.take();
     let mut stdout = Vec::new();
     let mut truncated = false;
-    let (read, stderr) = std::thread::scope(|scope| {
+    let (finished, waiting) = mpsc::channel::<()>();
+    let (read, stderr, hung) = std::thread::scope(|scope| {
         let errors = scope.spawn(move || drain_stderr(stderr));
         scope.spawn(move || {
             if let (Some(mut stdin), Some(input)) = (stdin, input) {
                 // Git may end without reading everything; its exit status then says why.
                 let _ = stdin.write_all(input);
             }
+        });
+        let watch = scope.spawn(move || {
+            let hung = waiting.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout);
+            if hung {
+                // Nobody has waited for it yet, so the number is still its own.
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+            hung
         });
         let read = match (pipe, limit) {
             (Some(mut pipe), None) => pipe.read_to_end(&mut stdout).map(|_| ()),
@@ -83,9 +110,14 @@ pub(crate) fn run_limited(cmd: &mut Command, input: Option<&[u8]>, limit: Option
             }
             (None, _) => Ok(()),
         };
-        (read, errors.join().unwrap_or_default())
+        let stderr = errors.join().unwrap_or_default();
+        drop(finished);
+        (read, stderr, watch.join().unwrap_or_default())
     });
     let status = child.wait().map_err(Error::io("wait for", cmd.get_program()))?;
+    if hung {
+        return Err(Error::Hung { command: described(cmd), seconds: patience.as_secs() });
+    }
     read.map_err(Error::io("read the output of", cmd.get_program()))?;
     Ok(Finished { status, stdout, stderr, truncated })
 }
@@ -188,6 +220,14 @@ mod tests {
         let done = run_limited(&mut cmd, None, Some(1000)).unwrap();
         assert!(done.truncated);
         assert_eq!(done.stdout.len(), 1000);
+    }
+
+    #[test]
+    fn a_git_that_hangs_is_stopped_with_all_it_started() {
+        let mut cmd = Command::new("sh");
+        cmd.args(["-c", "sleep 100000 & sleep 100000"]);
+        let error = run_within(&mut cmd, None, None, Duration::from_millis(20)).err().unwrap();
+        assert!(matches!(error, Error::Hung { .. }), "{error:?}");
     }
 
     #[test]

@@ -146,6 +146,11 @@ impl Git {
         self.inner.version
     }
 
+    /// A variable of the environment that git gets.
+    pub(crate) fn var(&self, name: &str) -> Option<&OsStr> {
+        self.inner.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_os_str())
+    }
+
     /// A call of git in a folder with nothing inherited but what [`KEPT_VARIABLES`] lists.
     pub(crate) fn command(&self, dir: &Path) -> Command {
         let mut cmd = Command::new(&self.inner.program);

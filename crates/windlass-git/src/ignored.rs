@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use crate::exec;
 use crate::keeper::Keeper;
 use crate::objects::BlobReader;
 use crate::oid::Oid;
+use crate::scratch::{open_plain, write_atomically};
 use crate::walk::{is_plain, split};
 
 impl Keeper {
@@ -49,7 +51,7 @@ impl Keeper {
         // The one command that refuses literal paths: a `./` before each keeps `:(…)` from meaning something.
         cmd.env_remove("GIT_LITERAL_PATHSPECS");
         cmd.args(["-c", "core.bare=false"]);
-        if let Some(file) = self.user_path("core.excludesFile")? {
+        if let Some(file) = self.user_file("core.excludesFile", "ignore")? {
             let mut setting = std::ffi::OsString::from("core.excludesFile=");
             setting.push(file);
             cmd.arg("-c").arg(setting);
@@ -74,22 +76,25 @@ impl Keeper {
         for name in ["exclude", "attributes"] {
             let from = self.repo.common_dir().join("info").join(name);
             let to = self.scratch.dir().join("info").join(name);
-            match fs::read(&from) {
-                Ok(content) => crate::scratch::write_atomically(&to, &content)?,
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => match fs::remove_file(&to) {
+            match open_plain(&from)? {
+                Some(mut file) => {
+                    let mut content = Vec::new();
+                    file.read_to_end(&mut content).map_err(Error::io("read", &from))?;
+                    write_atomically(&to, &content)?;
+                }
+                None => match fs::remove_file(&to) {
                     Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
                         return Err(Error::io("remove", &to)(e));
                     }
                     _ => {}
                 },
-                Err(e) => return Err(Error::io("read", &from)(e)),
             }
         }
         Ok(())
     }
 
-    /// A path out of the user's configuration, `~` resolved.
-    pub(crate) fn user_path(&self, key: &str) -> Result<Option<PathBuf>> {
+    /// A file that the user's configuration names, or the one in its usual place.
+    pub(crate) fn user_file(&self, key: &str, usual: &str) -> Result<Option<PathBuf>> {
         let mut cmd = self.repo.command();
         cmd.args(["config", "--type=path", "-z", "--get", key]);
         let done = exec::run(&mut cmd, None)?;
@@ -98,7 +103,12 @@ impl Keeper {
                 let value = done.stdout.strip_suffix(b"\0").unwrap_or(&done.stdout);
                 Ok((!value.is_empty()).then(|| PathBuf::from(OsStr::from_bytes(value))))
             }
-            Some(1) => Ok(None),
+            Some(1) => {
+                let git = self.repo.git();
+                let set = |name| git.var(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+                let config = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")));
+                Ok(config.map(|config| config.join("git").join(usual)))
+            }
             _ => Err(exec::failure(&cmd, done.status, &done.stderr)),
         }
     }

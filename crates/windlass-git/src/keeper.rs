@@ -240,7 +240,8 @@ impl Keeper {
         match self.scan_from(table) {
             // Objects that the table names may have been pruned, or the table is of another object store.
             Err(Error::Git { .. }) if known => {
-                self.scratch.tidy();
+                // What a fast-import leaves when it fails.
+                self.scratch.tidy("fast_import_crash_");
                 self.scan_from(Table::empty(top))
             }
             done => done,

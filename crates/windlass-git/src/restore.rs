@@ -205,3 +205,59 @@ fn copy_over(
     to.set_permissions(std::fs::Permissions::from_mode(mode))?;
     to.flush()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Beside the tree on the same file system, and on another one where the machine has one.
+    fn sides(tree: &Path) -> Vec<tempfile::TempDir> {
+        use std::os::unix::fs::MetadataExt;
+        let dev = |at: &Path| at.metadata().map(|meta| meta.dev()).ok();
+        let mut sides = vec![tempfile::tempdir().unwrap()];
+        let memory = Path::new("/dev/shm");
+        if dev(memory).is_some_and(|other| Some(other) != dev(tree)) {
+            sides.extend(tempfile::tempdir_in(memory).ok());
+        }
+        sides
+    }
+
+    #[test]
+    fn files_and_links_take_their_place_and_leave_nothing_beside() {
+        let tree = tempfile::tempdir().unwrap();
+        for side in sides(tree.path()) {
+            std::fs::write(side.path().join("windlass-restore.1.2.tmp"), "left by a kill").unwrap();
+            let mut restorer = Restorer::open(tree.path(), side.path(), BTreeSet::new()).unwrap();
+            restorer.put_file(b"d/e/file", true, &mut b"one".as_slice()).unwrap();
+            restorer.put_link(b"d/link", b"to\nnowhere").unwrap();
+            restorer.put_file(b"d/e/file", false, &mut b"two".as_slice()).unwrap();
+            let file = tree.path().join("d/e/file");
+            assert_eq!(std::fs::read(&file).unwrap(), b"two");
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o111, 0);
+            assert_eq!(std::fs::read_link(tree.path().join("d/link")).unwrap(), Path::new("to\nnowhere"));
+            assert_eq!(std::fs::read_dir(tree.path().join("d/e")).unwrap().count(), 1);
+            // A link gives way to a folder only when it was removed before.
+            assert!(restorer.put_file(b"d/link/x", false, &mut b"".as_slice()).is_err());
+            restorer.remove(b"d/link").unwrap();
+            restorer.put_file(b"d/link/x", false, &mut b"".as_slice()).unwrap();
+            restorer.remove(b"d/link/x").unwrap();
+            restorer.remove(b"d/e/file").unwrap();
+            restorer.remove(b"d/e/file").unwrap();
+            assert_eq!(std::fs::read_dir(tree.path()).unwrap().count(), 0);
+            assert_eq!(std::fs::read_dir(side.path()).unwrap().count(), 0);
+        }
+    }
+
+    #[test]
+    fn a_folder_that_holds_a_file_is_never_removed() {
+        let tree = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(tree.path().join("a/empty")).unwrap();
+        std::fs::write(tree.path().join("a/file"), "precious").unwrap();
+        let side = tempfile::tempdir().unwrap();
+        let mut restorer = Restorer::open(tree.path(), side.path(), BTreeSet::new()).unwrap();
+        restorer.remove(b"a").unwrap();
+        assert!(restorer.put_file(b"a", false, &mut b"x".as_slice()).is_err());
+        assert_eq!(std::fs::read(tree.path().join("a/file")).unwrap(), b"precious");
+        assert_eq!(std::fs::read_dir(side.path()).unwrap().count(), 0);
+    }
+}

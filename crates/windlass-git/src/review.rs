@@ -7,6 +7,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 use std::process::Command;
 
 use crate::diff::{DiffOptions, DiffText, Segment};
@@ -15,6 +16,7 @@ use crate::exec;
 use crate::keeper::Keeper;
 use crate::list::list;
 use crate::repo::Base;
+use crate::scratch::open_plain;
 
 /// Settings of the user that say how files on disk relate to blobs, and name no program.
 const CONVERSION: &[&str] = &[
@@ -131,30 +133,35 @@ impl Keeper {
     fn copy_index(&self) -> Result<()> {
         let to = self.scratch.dir().join("index");
         let from = self.repo.git_dir().join("index");
+        self.scratch.tidy("sharedindex.");
         for entry in fs::read_dir(self.repo.git_dir()).into_iter().flatten().flatten() {
             // The other half of a split index.
             if entry.file_name().as_bytes().starts_with(b"sharedindex.") {
-                let at = self.scratch.dir().join(entry.file_name());
-                fs::copy(entry.path(), &at).map_err(Error::io("write", &at))?;
+                self.copy(&entry.path(), &self.scratch.dir().join(entry.file_name()))?;
             }
         }
-        let written: std::io::Result<()> = (|| {
-            let mut source = fs::File::open(&from)?;
-            let time = source.metadata()?.modified()?;
+        if !self.copy(&from, &to)? {
+            // No index: nothing was ever added.
+            match fs::remove_file(&to) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::io("remove", &to)(e));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies a file with its time; `false` when there is none.
+    fn copy(&self, from: &Path, to: &Path) -> Result<bool> {
+        let Some(mut source) = open_plain(from)? else { return Ok(false) };
+        let copied = source.metadata().and_then(|meta| meta.modified()).and_then(|time| {
             let mut copy = tempfile::NamedTempFile::new_in(self.scratch.dir())?;
             std::io::copy(&mut source, copy.as_file_mut())?;
             copy.as_file().set_modified(time)?;
-            copy.persist(&to).map_err(|e| e.error)?;
-            Ok(())
-        })();
-        match written {
-            // No index: nothing was ever added.
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => match fs::remove_file(&to) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &to)(e)),
-                _ => Ok(()),
-            },
-            written => written.map_err(Error::io("copy", &from)),
-        }
+            copy.persist(to).map_err(|e| e.error)
+        });
+        copied.map(|_| true).map_err(Error::io("copy", from))
     }
 
     /// A call in the user's working tree with the copied index.
@@ -177,7 +184,7 @@ impl Keeper {
                 cmd.arg("-c").arg(setting);
             }
         }
-        if let Some(file) = self.user_path("core.attributesFile")? {
+        if let Some(file) = self.user_file("core.attributesFile", "attributes")? {
             let setting = [b"core.attributesFile=", file.as_os_str().as_bytes()].concat();
             cmd.arg("-c").arg(OsStr::from_bytes(&setting));
         }

@@ -8,12 +8,14 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::error::{Error, Result};
 use crate::repo::Repo;
+
+const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
 
 /// The folder, checked and ready.
 #[derive(Debug, Clone)]
@@ -72,11 +74,10 @@ impl Scratch {
         cmd
     }
 
-    /// Removes what a git that was killed left in the folder.
-    pub(crate) fn tidy(&self) {
+    /// Removes files whose names begin so.
+    pub(crate) fn tidy(&self, prefix: &str) {
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            if name.as_bytes().starts_with(b"fast_import_crash_") {
+            if entry.file_name().as_bytes().starts_with(prefix.as_bytes()) {
                 let _ = fs::remove_file(entry.path());
             }
         }
@@ -107,6 +108,20 @@ fn write_if_other(dir: &Path, name: &str, content: &[u8]) -> Result<()> {
         return Ok(());
     }
     write_atomically(&at, content)
+}
+
+/// Opens a regular file of the user's git folder, or `None` when there is none. A pipe in its place is an error at once,
+/// not a wait without end.
+pub(crate) fn open_plain(at: &Path) -> Result<Option<fs::File>> {
+    let file = fs::File::options().read(true).custom_flags(NONBLOCK).open(at);
+    let file = match file {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io("read", at)(e)),
+    };
+    let plain = file.metadata().map_err(Error::io("read", at))?.is_file();
+    let odd = || Error::io("read", at)(std::io::Error::other("it is not a regular file"));
+    if plain { Ok(Some(file)) } else { Err(odd()) }
 }
 
 /// Writes a file whole or not at all: a reader sees the old or the new content.

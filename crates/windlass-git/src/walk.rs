@@ -66,13 +66,7 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    // The fields have other types on other platforms.
-    #[allow(
-        clippy::useless_conversion,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::unnecessary_cast
-    )]
+    #[allow(clippy::unnecessary_cast, reason = "the fields have other types on other platforms")]
     pub(crate) fn of(stat: &Stat) -> Self {
         Self {
             dev: stat.st_dev as u64,

@@ -137,3 +137,17 @@ fn environment_of_the_caller_does_not_lead_elsewhere() {
     let keeper = windlass_git::Keeper::open(repo, &f.cache, windlass_git::Limits::default()).unwrap();
     assert_eq!(keeper.tree_identity().unwrap(), f.keeper.tree_identity().unwrap());
 }
+
+#[test]
+fn a_pipe_in_the_git_folder_is_an_error_and_no_wait() {
+    let f = Fixture::new();
+    f.write("a", "1");
+    f.commit("one");
+    f.remove(".git/info/attributes");
+    let pipe = f.at(".git/info/attributes");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let error = f.keeper.uncommitted().unwrap_err();
+    assert!(error.to_string().contains("info/attributes: it is not a regular file"), "{error}");
+    // Nothing that is kept depends on it.
+    f.keep();
+}

@@ -335,3 +335,18 @@ fn worktrees_of_one_repository_keep_their_own_trees() {
     assert_eq!(f.keeper.delete_refs(run_id()).unwrap(), 2);
     assert_eq!(keeper.delete_refs(run_id()).unwrap(), 0);
 }
+
+#[test]
+fn several_looks_at_once_see_the_same_tree() {
+    let f = Fixture::new();
+    for n in 0..50 {
+        f.write(format!("d{}/f{n}", n % 7), format!("{n}"));
+    }
+    let keeper = &f.keeper;
+    let trees: Vec<_> = std::thread::scope(|scope| {
+        let looks: Vec<_> = (0..6).map(|_| scope.spawn(|| keeper.tree_identity().unwrap())).collect();
+        looks.into_iter().map(|look| look.join().unwrap()).collect()
+    });
+    assert!(trees.iter().all(|tree| *tree == trees[0]));
+    assert_eq!(f.keep().tree, trees[0].as_str());
+}
