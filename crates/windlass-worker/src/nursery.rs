@@ -166,6 +166,8 @@ fn become_nursery(socket: OwnedFd, boot_id: &str) -> i32 {
         return 71;
     }
     let Ok(signals) = sys::signal_fd() else { return 71 };
+    // The first look at a clock finds out how to look at clocks; every shim inherits what was found.
+    sys::monotonic_ms();
     serve(socket, signals, boot_id, umask)
 }
 

@@ -1,6 +1,7 @@
 //! Connected engines. None of them can make the shim wait: what one does not take is queued, and one that takes nothing is dropped.
 
 use crate::control::{FromShim, ToShim};
+use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use std::os::fd::OwnedFd;
@@ -62,12 +63,13 @@ impl Connection {
     }
 
     /// Reads what is there and returns the complete messages.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Vec<ToShim> {
+    pub(super) fn read(&mut self, buffer: &mut Vec<u8>) -> Vec<ToShim> {
         let mut messages = Vec::new();
-        match rustix::net::recv(&self.fd, &mut *buffer, RecvFlags::DONTWAIT) {
+        buffer.clear();
+        match rustix::net::recv(&self.fd, spare_capacity(buffer), RecvFlags::DONTWAIT) {
             Ok((0, _)) => self.broken = true,
             Ok((n, _)) => {
-                self.input.extend_from_slice(&buffer[..n]);
+                self.input.extend_from_slice(buffer.get(..n).unwrap_or(buffer));
                 let mut at = 0;
                 loop {
                     match ToShim::decode(&self.input[at..]) {

@@ -58,6 +58,8 @@ pub enum ShimInput {
         exit: AgentExit,
         /// What it used.
         usage: Rusage,
+        /// As [`ShimInput::NoChildren`], when that is known at once.
+        alone: bool,
     },
     /// There is no descendant left. True for good once it is: only a descendant makes descendants.
     NoChildren,
@@ -284,13 +286,17 @@ impl Machine {
                 self.end.bytes.stdin += n;
                 self.last_byte_at = now;
             }
-            ShimInput::AgentExited { exit, usage } => self.on_exit(exit, usage, out, now),
+            ShimInput::AgentExited { exit, usage, alone } => {
+                // Known before the exit is acted on, so that nothing is looked for that cannot be there.
+                self.childless |= alone;
+                self.on_exit(exit, usage, out, now);
+                if alone {
+                    self.on_childless(out, now);
+                }
+            }
             ShimInput::NoChildren => {
                 self.childless = true;
-                if let Phase::Sweeping { .. } = self.phase {
-                    self.end.sweep.left.clear();
-                    self.swept(out, now);
-                }
+                self.on_childless(out, now);
             }
             ShimInput::PipesClosed => {
                 self.pipes_open = false;
@@ -367,6 +373,13 @@ impl Machine {
             if !self.pipes_open {
                 self.begin_sweep(out, now);
             }
+        }
+    }
+
+    fn on_childless(&mut self, out: &mut Vec<ShimAction>, now: u64) {
+        if let Phase::Sweeping { .. } = self.phase {
+            self.end.sweep.left.clear();
+            self.swept(out, now);
         }
     }
 

@@ -15,7 +15,7 @@ fn running(limits: Limits, stdin_open: bool) -> Machine {
 }
 
 fn exited(code: i32) -> I {
-    I::AgentExited { exit: AgentExit::Code(code), usage: Rusage::default() }
+    I::AgentExited { exit: AgentExit::Code(code), usage: Rusage::default(), alone: false }
 }
 
 fn process(pid: i32) -> NamedProcess {
@@ -54,6 +54,12 @@ fn quick_work_needs_no_sweep() {
     assert!(end.is_clean_exit());
     assert_eq!((end.ran_ms, end.bytes.stdout, end.bytes.dropped), (4, 5, 2));
     assert_eq!(m.step(I::Terminate, 5), []);
+
+    let mut m = running(Limits::default(), false);
+    m.step(I::PipesClosed, 3);
+    let alone = I::AgentExited { exit: AgentExit::Code(0), usage: Rusage::default(), alone: true };
+    let actions = m.step(alone, 4);
+    assert!(matches!(actions[..], [A::RecordExit(_), A::CloseStdin, A::Finish(_)]), "{actions:?}");
 }
 
 #[test]
@@ -167,6 +173,7 @@ fn any_input() -> impl Strategy<Value = ShimInput> {
         }),
         (0u64..10).prop_map(I::StdinTaken),
         (0i32..3).prop_map(exited),
+        Just(I::AgentExited { exit: AgentExit::Signal(9), usage: Rusage::default(), alone: true }),
         Just(I::NoChildren),
         Just(I::PipesClosed),
         Just(I::Stop(StopReason::Cancel)),
@@ -191,8 +198,6 @@ fn answer(action: &ShimAction) -> Option<ShimInput> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(3_000))]
-
     /// Whatever came before, in whatever order: a stop leads to SIGKILL or a seen exit, a sweep, and one end, in bounded time.
     #[test]
     fn a_stop_always_ends(

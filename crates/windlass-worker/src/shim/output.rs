@@ -4,6 +4,7 @@ use super::machine::ShimInput;
 use crate::line_dropper::LineDropper;
 use crate::spec::{DropRule, Stream};
 use crate::spool::{FrameKind, SpoolWriter};
+use rustix::buffer::spare_capacity;
 use std::os::fd::OwnedFd;
 use windlass_redact::{Replacer, StreamReplacer};
 
@@ -47,17 +48,18 @@ impl Output {
         self.replacer.as_ref().map_or(0, StreamReplacer::count)
     }
 
-    /// Reads once and puts what is kept, at most `room` bytes, into the spool's batch.
+    /// Reads once, at most the buffer's capacity, and puts what is kept, at most `room` bytes, into the spool's batch.
     pub(super) fn read(
         &mut self,
-        buffer: &mut [u8],
+        buffer: &mut Vec<u8>,
         room: u64,
         spool: &mut SpoolWriter,
         wall_ms: i64,
     ) -> Got {
         let Some(fd) = &self.fd else { return Got::Nothing };
-        match rustix::io::read(fd, &mut *buffer) {
-            Ok(n) if n > 0 => Got::Bytes(n, self.pass(Some(&buffer[..n]), room, spool, wall_ms)),
+        buffer.clear();
+        match rustix::io::read(fd, spare_capacity(buffer)) {
+            Ok(n) if n > 0 => Got::Bytes(n, self.pass(Some(buffer), room, spool, wall_ms)),
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Got::Nothing,
             // A pipe gives no other error; were there one, nothing more would come.
             Ok(_) | Err(_) => Got::End(self.end(room, spool, wall_ms)),

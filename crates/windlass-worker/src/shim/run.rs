@@ -91,7 +91,8 @@ pub(crate) fn run(setup: Setup<'_>) -> i32 {
         agent: None,
         sweeper: Sweeper::default(),
         umask,
-        buffer: vec![0; READ],
+        // Not filled: pages that are never read into are never touched.
+        buffer: Vec::with_capacity(READ),
         now: sys::monotonic_ms(),
         times: Times::default(),
         told: 0,
@@ -413,29 +414,32 @@ impl Shim {
 
     /// Reaps whatever has ended. The agent's last output comes before its exit.
     fn reap(&mut self) {
-        loop {
+        let mut ended = None;
+        let alone = loop {
             match sys::wait_any() {
                 Wait::Ended { pid, status, user_ms, system_ms, max_rss_kb } => {
                     if self.agent == Some(pid) {
                         self.agent = None;
-                        self.times.note_started = None;
-                        if self.times.disk_retry.is_none() {
-                            for i in 0..self.outputs.len() {
-                                self.read_output(i, 16);
-                            }
-                        }
-                        let exit = exit_of(status);
-                        let usage = Rusage { user_ms, system_ms, max_rss_kb };
-                        self.input(ShimInput::AgentExited { exit, usage });
+                        ended = Some((exit_of(status), Rusage { user_ms, system_ms, max_rss_kb }));
                     }
                 }
-                Wait::Running => return,
-                Wait::None => {
-                    self.input(ShimInput::NoChildren);
-                    self.check_pipes();
-                    return;
-                }
+                Wait::Running => break false,
+                Wait::None => break true,
             }
+        };
+        match ended {
+            Some((exit, usage)) => {
+                self.times.note_started = None;
+                if self.times.disk_retry.is_none() {
+                    for i in 0..self.outputs.len() {
+                        self.read_output(i, 16);
+                    }
+                }
+                self.input(ShimInput::AgentExited { exit, usage, alone });
+                self.check_pipes();
+            }
+            None if alone => self.input(ShimInput::NoChildren),
+            None => {}
         }
     }
 

@@ -187,8 +187,6 @@ fn any_frames() -> impl Strategy<Value = Vec<(FrameKind, Vec<u8>)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
-
     #[test]
     fn whatever_is_bent_is_noticed(frames in any_frames(), at: prop::sample::Index, flip in 1u8..) {
         let dir = tempfile::tempdir().unwrap();
