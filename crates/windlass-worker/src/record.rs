@@ -169,7 +169,7 @@ pub struct EndRecord {
     pub cannot_start: Option<String>,
     /// Whether the agent had to be killed.
     pub killed: bool,
-    /// Whether its output was closed by the shim, because another process still held it.
+    /// Whether its output had not ended when the sweep began, because another process still held it.
     pub pipes_forced: bool,
     /// Whether output beyond the limit was discarded.
     pub truncated: bool,

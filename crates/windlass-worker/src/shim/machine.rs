@@ -462,6 +462,7 @@ impl Machine {
     }
 
     fn begin_sweep(&mut self, out: &mut Vec<ShimAction>, now: u64) {
+        self.end.pipes_forced = self.pipes_open;
         self.phase = Phase::Sweeping { next: now + 1, pause: 1, until: now + SWEEP_MAX_MS };
         if self.childless {
             self.swept(out, now);
@@ -498,7 +499,6 @@ impl Machine {
             self.finish(out, now);
             return;
         }
-        self.end.pipes_forced = true;
         // What the pipes still hold is kept, and for that there must be room on the disk.
         let asked = self.disk_full_since.is_none();
         self.phase = Phase::Closing { asked };

@@ -25,6 +25,8 @@ const GATHER_MAX_MS: u64 = 40;
 const GATHER_FIRST_MS: u64 = 2;
 /// How much output one wake-up should find at least, where the worker is quick enough.
 const GATHER_BYTES: u64 = 16 << 10;
+/// How long the pace of a worker is looked at before it is believed.
+const PACE_MS: u64 = 8;
 /// A full disk is tried again this often.
 const DISK_RETRY_MS: u64 = 250;
 /// Engines are told of new output at most this often.
@@ -95,6 +97,7 @@ pub(crate) fn run(setup: Setup<'_>) -> i32 {
         buffer: Vec::with_capacity(READ),
         now: sys::monotonic_ms(),
         times: Times::default(),
+        pace: Pace::default(),
         told: 0,
         finishing: false,
         revive: true,
@@ -146,12 +149,36 @@ pub(crate) fn refuse(control: &OwnedFd, why: Refusal, text: &str) -> i32 {
 struct Times {
     /// Output is left in the pipes until then.
     quiet_until: u64,
-    last_read: u64,
     disk_retry: Option<u64>,
     tell: Option<u64>,
     last_told: u64,
     note_started: Option<u64>,
     listen: Option<u64>,
+}
+
+/// How much the worker prints per millisecond, looked at every few milliseconds.
+#[derive(Debug, Default)]
+struct Pace {
+    since: u64,
+    bytes: u64,
+    per_ms: u64,
+}
+
+impl Pace {
+    /// After a read of `bytes`: how long output may gather until the next is worth its cost. A quick worker is never held up.
+    fn quiet_ms(&mut self, now: u64, bytes: u64) -> u64 {
+        self.bytes += bytes;
+        let elapsed = now.saturating_sub(self.since);
+        if elapsed >= PACE_MS {
+            self.per_ms = self.bytes / elapsed;
+            (self.since, self.bytes) = (now, 0);
+        }
+        if bytes >= GATHER_BYTES {
+            // The pipe was on its way to be full, and a full pipe holds the worker up: whatever the average says.
+            self.per_ms = self.per_ms.max(GATHER_BYTES);
+        }
+        (GATHER_BYTES / (self.per_ms + 1)).min(GATHER_MAX_MS)
+    }
 }
 
 struct Shim {
@@ -171,6 +198,7 @@ struct Shim {
     buffer: Vec<u8>,
     now: u64,
     times: Times,
+    pace: Pace,
     /// The length of the spool that engines know of.
     told: u64,
     finishing: bool,
@@ -219,7 +247,7 @@ impl Shim {
                 self.feed.open(agent.stdin);
                 self.now = sys::monotonic_ms();
                 self.times.quiet_until = self.now + GATHER_FIRST_MS;
-                self.times.last_read = self.now;
+                self.pace = Pace { since: self.now, ..Pace::default() };
                 self.times.note_started = Some(self.now + STARTED_AFTER_MS);
                 match std::mem::replace(&mut self.spec.stdin, StdinPlan::Null) {
                     StdinPlan::Null => {}
@@ -487,10 +515,7 @@ impl Shim {
         }
         if any {
             self.check_pipes();
-            // As long as it takes the worker, at its present pace, to make a wake-up worth its cost.
-            let pace = total / (self.now - self.times.last_read).max(1);
-            self.times.quiet_until = self.now + (GATHER_BYTES / pace.max(1)).min(GATHER_MAX_MS);
-            self.times.last_read = self.now;
+            self.times.quiet_until = self.now + self.pace.quiet_ms(self.now, total);
         }
     }
 

@@ -166,7 +166,7 @@ fn output_limit(c: &Context<'_>) {
 }
 
 fn a_claim_is_taken_once(c: &Context<'_>) {
-    let spec = c.script("echo $$ >> $DIR/starts; exec sleep 1000");
+    let spec = c.script("echo $$ >> $DIR/starts; echo ready; exec sleep 1000");
     let mut first = c.start(&spec);
     first.claim();
     let mut racers: Vec<_> = (0..5).map(|_| c.start(&spec)).collect();
@@ -176,6 +176,7 @@ fn a_claim_is_taken_once(c: &Context<'_>) {
         assert_eq!(racer.message(), None);
     }
     assert!(c.nursery.spawn_and_wait(&spec, &Secrets::default()).is_err());
+    first.wait_for_output("ready");
     first.send(&ToShim::Stop { reason: StopReason::Cancel });
     first.end();
     let mut late = c.start(&spec);
