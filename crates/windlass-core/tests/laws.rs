@@ -96,6 +96,8 @@ fn spec(c: &mut Choices) -> (RunSpec, Vec<TaskSpec>) {
         secret_names: vec![],
         agents: BTreeMap::new(),
         programs: BTreeMap::new(),
+        skills: BTreeMap::new(),
+        script: None,
         notices: vec![],
         task_count: count as u32,
         tied: false,

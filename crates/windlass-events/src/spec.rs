@@ -227,6 +227,12 @@ pub struct RunSpec {
     /// Agent programs by runtime.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub programs: BTreeMap<RuntimeKind, ProgramSpec>,
+    /// Texts of the skills that tasks name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub skills: BTreeMap<String, String>,
+    /// Script of the `rehearsal` runtime, as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<String>,
     /// What was said before the start: shadowed names, no git, untrusted content.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,

@@ -149,9 +149,8 @@ async fn connection(stream: UnixStream, engine: Engine) {
             }
         }
     }
-    drop(to_client);
-    // What was asked is still answered to whoever reads on.
-    let _ = writer.await;
+    // The client is gone, and with the writer every watcher of this connection.
+    writer.abort();
 }
 
 async fn answer(call: Call, engine: Engine, to: mpsc::UnboundedSender<Frame>) {
