@@ -24,5 +24,6 @@ use windlass_events::Millis;
 
 /// An instant as people write it, in UTC.
 pub fn when(at: Millis) -> String {
-    jiff::Timestamp::from_millisecond(at).map_or_else(|_| format!("{at} ms"), |t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+    jiff::Timestamp::from_millisecond(at)
+        .map_or_else(|_| format!("{at} ms"), |t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
 }

@@ -34,7 +34,9 @@ pub enum PathError {
         source: std::io::Error,
     },
     /// A folder for sockets belongs to somebody else.
-    #[error("{0} belongs to another user, so sockets there would not be safe; set WINDLASS_HOME or XDG_RUNTIME_DIR")]
+    #[error(
+        "{0} belongs to another user, so sockets there would not be safe; set WINDLASS_HOME or XDG_RUNTIME_DIR"
+    )]
     Foreign(PathBuf),
 }
 
@@ -50,11 +52,12 @@ impl Paths {
         temp: &Path,
     ) -> Result<Self, PathError> {
         let state = state_dir.ok_or(PathError::NoHome)?;
-        let runtime = match (windlass_home.filter(|p| p.is_absolute()), xdg_runtime_dir.filter(|p| p.is_absolute())) {
-            (Some(home), _) => home.join("run"),
-            (None, Some(dir)) => dir.join("windlass"),
-            (None, None) => temp.join(format!("windlass-{}", rustix::process::geteuid().as_raw())),
-        };
+        let runtime =
+            match (windlass_home.filter(|p| p.is_absolute()), xdg_runtime_dir.filter(|p| p.is_absolute())) {
+                (Some(home), _) => home.join("run"),
+                (None, Some(dir)) => dir.join("windlass"),
+                (None, None) => temp.join(format!("windlass-{}", rustix::process::geteuid().as_raw())),
+            };
         Ok(Self { state, runtime })
     }
 
@@ -124,7 +127,9 @@ impl Paths {
     /// All project folders, in order.
     pub fn all_projects(&self) -> Vec<PathBuf> {
         let mut all: Vec<PathBuf> = std::fs::read_dir(self.projects())
-            .map(|entries| entries.flatten().map(|e| e.path()).filter(|p| p.join("windlass.db").exists()).collect())
+            .map(|entries| {
+                entries.flatten().map(|e| e.path()).filter(|p| p.join("windlass.db").exists()).collect()
+            })
             .unwrap_or_default();
         all.sort();
         all

@@ -140,7 +140,12 @@ impl Setup {
 ///
 /// # Errors
 /// Everything that forbids the run, with what to do about it.
-pub fn prepare(request: &RunRequest, git: Option<&Git>, exe: &Path, tied: bool) -> Result<Prepared, ApiError> {
+pub fn prepare(
+    request: &RunRequest,
+    git: Option<&Git>,
+    exe: &Path,
+    tied: bool,
+) -> Result<Prepared, ApiError> {
     let usage = |m: String| ApiError::new(ErrorKind::Usage, m);
     let cwd = Path::new(&request.cwd);
     if !cwd.is_absolute() || !cwd.is_dir() {
@@ -148,10 +153,12 @@ pub fn prepare(request: &RunRequest, git: Option<&Git>, exe: &Path, tied: bool) 
     }
     let cwd = cwd.canonicalize().map_err(|e| usage(format!("{}: {e}", cwd.display())))?;
     let env = &request.env.plain;
-    let home: Vec<PathBuf> = env.get("HOME").map(PathBuf::from).into_iter().chain([std::env::temp_dir()]).collect();
+    let home: Vec<PathBuf> =
+        env.get("HOME").map(PathBuf::from).into_iter().chain([std::env::temp_dir()]).collect();
     let repo = match git {
-        Some(git) => Repo::discover(git, &cwd)
-            .map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))?,
+        Some(git) => {
+            Repo::discover(git, &cwd).map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))?
+        }
         None => None,
     };
     let root = repo.as_ref().map(|r| r.top().to_owned());
@@ -197,11 +204,16 @@ pub fn prepare(request: &RunRequest, git: Option<&Git>, exe: &Path, tied: bool) 
         tied,
     };
     let (folder, _) = query::project_of_dir(git, &cwd, &home);
-    let identity = windlass_git::Identity::of(&folder).map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))?;
+    let identity =
+        windlass_git::Identity::of(&folder).map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))?;
     let plan = plan_doc(&spec, &tasks, planned.worst_case_starts);
     Ok(Prepared {
         slug: identity.slug(),
-        identity: windlass_store::ProjectIdentity { path: identity.path.clone(), device: identity.dev, inode: identity.ino },
+        identity: windlass_store::ProjectIdentity {
+            path: identity.path.clone(),
+            device: identity.dev,
+            inode: identity.ino,
+        },
         spec,
         tasks,
         secrets: request.env.secret.clone(),
@@ -216,19 +228,33 @@ fn default_goal(shape: &Shape) -> String {
     }
 }
 
-fn tree(cwd: &Path, repo: Option<&Repo>, notices: &mut Vec<String>, no_git: bool) -> Result<TreeSpec, ApiError> {
+fn tree(
+    cwd: &Path,
+    repo: Option<&Repo>,
+    notices: &mut Vec<String>,
+    no_git: bool,
+) -> Result<TreeSpec, ApiError> {
     let Some(repo) = repo else {
         notices.push(if no_git {
             "git 2.41 or later was not found: what this run changes cannot be compared or undone".to_owned()
         } else {
-            "this folder is not in a git repository: what this run changes cannot be compared or undone".to_owned()
+            "this folder is not in a git repository: what this run changes cannot be compared or undone"
+                .to_owned()
         });
-        return Ok(TreeSpec { root: cwd.to_string_lossy().into_owned(), git: false, branch: None, head: None });
+        return Ok(TreeSpec {
+            root: cwd.to_string_lossy().into_owned(),
+            git: false,
+            branch: None,
+            head: None,
+        });
     };
     let head = repo.head().map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))?;
     let root = repo.top().to_str().ok_or_else(|| {
-        ApiError::new(ErrorKind::Missing, "the path of this repository is not UTF-8, which this version cannot record")
-            .hint("move it to a path that is")
+        ApiError::new(
+            ErrorKind::Missing,
+            "the path of this repository is not UTF-8, which this version cannot record",
+        )
+        .hint("move it to a path that is")
     })?;
     Ok(TreeSpec {
         root: root.to_owned(),
@@ -249,7 +275,8 @@ fn planned(request: &RunRequest, goal: &str, setup: &Setup) -> Result<(Planned, 
         None => Ok(None),
         Some(text) => RuntimeKind::parse(text).map(Some).ok_or_else(|| {
             let all: Vec<&str> = RuntimeKind::ALL.iter().map(|k| k.as_str()).collect();
-            ApiError::new(ErrorKind::Usage, format!("there is no runtime `{text}`")).hint(format!("one of: {}", all.join(", ")))
+            ApiError::new(ErrorKind::Usage, format!("there is no runtime `{text}`"))
+                .hint(format!("one of: {}", all.join(", ")))
         }),
     };
     let options = Options {
@@ -265,15 +292,23 @@ fn planned(request: &RunRequest, goal: &str, setup: &Setup) -> Result<(Planned, 
     };
     let catalog = &setup.catalog;
     let build = |team: &windlass_resources::team::Team, workflow: &windlass_resources::workflow::Workflow| {
-        plan::build(team, workflow, catalog, goal, &options).map_err(|found| from_diagnostics(ErrorKind::Usage, &found))
+        plan::build(team, workflow, catalog, goal, &options)
+            .map_err(|found| from_diagnostics(ErrorKind::Usage, &found))
     };
     if let Some(name) = &request.agent {
         if request.team.is_some() || request.workflow.is_some() {
-            return Err(ApiError::new(ErrorKind::Usage, "`--agent` runs one agent alone; leave out `--team` and `--workflow`"));
+            return Err(ApiError::new(
+                ErrorKind::Usage,
+                "`--agent` runs one agent alone; leave out `--team` and `--workflow`",
+            ));
         }
         let agent = catalog.agents.get(name).map_err(refused)?;
         let (team, workflow) = plan::single(agent, request.role.as_deref());
-        let shape = Shape { team: None, workflow: "agent".to_owned(), reason: format!("agent {name} alone, as asked") };
+        let shape = Shape {
+            team: None,
+            workflow: "agent".to_owned(),
+            reason: format!("agent {name} alone, as asked"),
+        };
         return Ok((build(&team, &workflow)?, shape));
     }
     let (team, workflow, reason) = match (&request.team, &request.workflow) {
@@ -356,8 +391,11 @@ fn programs(
     let mut programs = BTreeMap::new();
     for kind in kinds {
         let Some(adapter) = windlass_agents::adapter(kind) else {
-            return Err(ApiError::new(ErrorKind::Missing, format!("this version cannot drive runtime `{kind}`"))
-                .hint("`--runtime pi` uses pi in its place"));
+            return Err(ApiError::new(
+                ErrorKind::Missing,
+                format!("this version cannot drive runtime `{kind}`"),
+            )
+            .hint("`--runtime pi` uses pi in its place"));
         };
         match kind {
             RuntimeKind::Command => {
@@ -367,8 +405,11 @@ fn programs(
             }
             RuntimeKind::Rehearsal => {
                 if request.script.is_none() {
-                    return Err(ApiError::new(ErrorKind::Usage, "the `rehearsal` runtime plays a script, and none was given")
-                        .hint("`--script FILE` names it; `windlass demo` shows one at work"));
+                    return Err(ApiError::new(
+                        ErrorKind::Usage,
+                        "the `rehearsal` runtime plays a script, and none was given",
+                    )
+                    .hint("`--script FILE` names it; `windlass demo` shows one at work"));
                 }
                 let program = ProgramSpec {
                     path: exe.to_string_lossy().into_owned(),
@@ -410,8 +451,11 @@ fn check_command(
     if found {
         return Ok(());
     }
-    Err(ApiError::new(ErrorKind::Missing, format!("the program `{program}` of agent `{}` was not found", task.agent))
-        .hint("install it, or correct the agent's `command:`"))
+    Err(ApiError::new(
+        ErrorKind::Missing,
+        format!("the program `{program}` of agent `{}` was not found", task.agent),
+    )
+    .hint("install it, or correct the agent's `command:`"))
 }
 
 fn probe_one(
@@ -478,7 +522,9 @@ impl windlass_agents::pi::Files for Disk {
         Some(
             entries
                 .flatten()
-                .filter_map(|e| Some((e.file_name().into_string().ok()?, e.file_type().is_ok_and(|t| t.is_dir()))))
+                .filter_map(|e| {
+                    Some((e.file_name().into_string().ok()?, e.file_type().is_ok_and(|t| t.is_dir())))
+                })
                 .collect(),
         )
     }

@@ -44,7 +44,11 @@ struct KeptAnswer {
 }
 
 /// Finds a runtime's program: by the user's config, a variable, or `PATH` of the environment.
-pub fn find_program(adapter: &dyn Adapter, configured: Option<&[String]>, env: &ProbeEnv) -> Result<Vec<String>, ApiError> {
+pub fn find_program(
+    adapter: &dyn Adapter,
+    configured: Option<&[String]>,
+    env: &ProbeEnv,
+) -> Result<Vec<String>, ApiError> {
     let name = adapter.program().unwrap_or_default();
     let argv: Vec<String> = match configured {
         Some(argv) if !argv.is_empty() => argv.to_vec(),
@@ -65,7 +69,10 @@ pub fn find_program(adapter: &dyn Adapter, configured: Option<&[String]>, env: &
         env.get("PATH").and_then(|path| on_path(&program, path))
     };
     let Some(path) = path else {
-        return Err(missing(format!("the program `{program}` of runtime `{}` was not found", adapter.kind())));
+        return Err(missing(format!(
+            "the program `{program}` of runtime `{}` was not found",
+            adapter.kind()
+        )));
     };
     let mut found = vec![path.to_string_lossy().into_owned()];
     found.extend(argv.into_iter().skip(1));
@@ -107,7 +114,12 @@ pub fn probe(
         .filter(|kept| kept.basis == basis && kept.answers.len() == plan.steps.len());
     let (answers, fresh) = match kept {
         Some(kept) => {
-            let answers = kept.answers.into_iter().map(|(exit, stdout, stderr, problem)| ProbeAnswer { exit, stdout, stderr, problem });
+            let answers = kept.answers.into_iter().map(|(exit, stdout, stderr, problem)| ProbeAnswer {
+                exit,
+                stdout,
+                stderr,
+                problem,
+            });
             (answers.collect(), false)
         }
         None => (ask_all(program, rest, &plan.steps, env), true),
@@ -154,11 +166,19 @@ pub fn probe(
     })
 }
 
-fn basis(program: &str, rest: &[String], request: &ProbeRequest, env: &ProbeEnv, touches: &[PathBuf]) -> Basis {
+fn basis(
+    program: &str,
+    rest: &[String],
+    request: &ProbeRequest,
+    env: &ProbeEnv,
+    touches: &[PathBuf],
+) -> Basis {
     use std::os::unix::fs::MetadataExt;
     // Values go in only as a hash: the basis is kept on disk.
     let mut hasher = blake3::Hasher::new();
-    for (name, value) in env.iter().filter(|(n, _)| !matches!(n.as_str(), "PWD" | "OLDPWD" | "TERM" | "SHLVL" | "_")) {
+    for (name, value) in
+        env.iter().filter(|(n, _)| !matches!(n.as_str(), "PWD" | "OLDPWD" | "TERM" | "SHLVL" | "_"))
+    {
         for part in [name, value] {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part.as_bytes());
@@ -167,7 +187,8 @@ fn basis(program: &str, rest: &[String], request: &ProbeRequest, env: &ProbeEnv,
     let real = std::fs::canonicalize(program).unwrap_or_else(|_| program.into());
     let mut files = Vec::new();
     for path in std::iter::once(&real).chain(touches) {
-        let (size, mtime, nanos) = std::fs::metadata(path).map_or((0, 0, 0), |m| (m.size(), m.mtime(), m.mtime_nsec()));
+        let (size, mtime, nanos) =
+            std::fs::metadata(path).map_or((0, 0, 0), |m| (m.size(), m.mtime(), m.mtime_nsec()));
         files.push((path.to_string_lossy().into_owned(), size, mtime, nanos));
     }
     let mut args: Vec<String> = rest.to_vec();
@@ -187,7 +208,10 @@ fn ask_all(program: &str, rest: &[String], steps: &[ProbeStep], env: &ProbeEnv) 
         asked
             .into_iter()
             .map(|a| {
-                a.join().unwrap_or_else(|_| ProbeAnswer { problem: Some("the question failed".into()), ..ProbeAnswer::default() })
+                a.join().unwrap_or_else(|_| ProbeAnswer {
+                    problem: Some("the question failed".into()),
+                    ..ProbeAnswer::default()
+                })
             })
             .collect()
     })

@@ -5,8 +5,8 @@ use crate::driver::trees;
 use crate::paths::{Paths, RunDir};
 use std::path::{Path, PathBuf};
 use windlass_api::status::{
-    AttemptDoc, BudgetDoc, CapDoc, ChangesDoc, ErrorDoc, EvidenceDoc, GateDoc, Light, ListDoc, ListedRun, ProgramDoc,
-    ResultDoc, RunDoc, StatusDoc, TaskDoc, TreeDoc, UsageDoc, WaitingDoc,
+    AttemptDoc, BudgetDoc, CapDoc, ChangesDoc, ErrorDoc, EvidenceDoc, GateDoc, Light, ListDoc, ListedRun,
+    ProgramDoc, ResultDoc, RunDoc, StatusDoc, TaskDoc, TreeDoc, UsageDoc, WaitingDoc,
 };
 use windlass_core::run::Baseline;
 use windlass_core::task::{GateTry, Phase, Task};
@@ -155,7 +155,10 @@ pub fn status_doc(run: &Run, git: Option<(&Git, &Path)>, dir: &RunDir) -> Status
         let mut error = ErrorDoc::from(f);
         error.task = task.cloned().or_else(|| {
             run.blocked.as_ref()?;
-            run.tasks.iter().find(|t| t.phase == Phase::Ended(TaskStatus::NeedsAttention)).map(|t| t.spec.id.clone())
+            run.tasks
+                .iter()
+                .find(|t| t.phase == Phase::Ended(TaskStatus::NeedsAttention))
+                .map(|t| t.spec.id.clone())
         });
         if let Some(hint) = &mut error.hint {
             *hint = hint.replace("RUN", run.id.as_str());
@@ -170,7 +173,8 @@ pub fn status_doc(run: &Run, git: Option<(&Git, &Path)>, dir: &RunDir) -> Status
     doc.notices = spec.notices.iter().chain(&run.notices).cloned().collect();
     doc.require_proof = spec.require_proof;
     doc.undone = run.undone.as_ref().is_some_and(|u| !u.2);
-    doc.tree = Some(TreeDoc { root: spec.tree.root.clone(), git: spec.tree.git, branch: spec.tree.branch.clone() });
+    doc.tree =
+        Some(TreeDoc { root: spec.tree.root.clone(), git: spec.tree.git, branch: spec.tree.branch.clone() });
     doc.programs = spec
         .programs
         .iter()
@@ -244,11 +248,7 @@ fn budget(run: &Run) -> Option<BudgetDoc> {
     let starts = run.tasks.iter().map(|t| t.attempts.len() as u64).sum();
     let wall = caps::in_force(run, run.end.as_ref().map_or(run.updated_at, |e| e.at));
     Some(BudgetDoc {
-        usd: CapDoc {
-            cap: c.microusd.map(|m| m as f64 / 1e6),
-            reserved: 0.0,
-            spent: run.usage.cost_usd(),
-        },
+        usd: CapDoc { cap: c.microusd.map(|m| m as f64 / 1e6), reserved: 0.0, spent: run.usage.cost_usd() },
         tokens: CapDoc { cap: c.tokens.or(c.unpriced_tokens), reserved: 0, spent: Some(run.usage.tokens()) },
         attempts: CapDoc { cap: Some(run.worst_case_starts()), reserved: 0, spent: Some(starts) },
         wall_ms: CapDoc {
@@ -280,7 +280,10 @@ fn waiting(run: &Run) -> Option<WaitingDoc> {
     };
     let (question, options, answer_with) = match wait {
         WaitFor::Answer if run.baseline == Baseline::Asked => (
-            Some("A project gate is red before anything was done. Mend it too, leave it out, or stop?".to_owned()),
+            Some(
+                "A project gate is red before anything was done. Mend it too, leave it out, or stop?"
+                    .to_owned(),
+            ),
             vec!["mend".to_owned(), "leave_out".to_owned(), "stop".to_owned()],
             Some(format!("windlass attach {id}")),
         ),
@@ -314,8 +317,12 @@ fn next(run: &Run) -> Vec<String> {
         }
         RunStatus::Cancelled => next.push(format!("windlass resume {id}")),
         RunStatus::Blocked => match run.reached {
-            Some(CapKind::Usd) => next.push(format!("windlass resume {id} --budget-usd {}", doubled_usd(run))),
-            Some(CapKind::Tokens) => next.push(format!("windlass resume {id} --budget-tokens {}", doubled_tokens(run))),
+            Some(CapKind::Usd) => {
+                next.push(format!("windlass resume {id} --budget-usd {}", doubled_usd(run)))
+            }
+            Some(CapKind::Tokens) => {
+                next.push(format!("windlass resume {id} --budget-tokens {}", doubled_tokens(run)))
+            }
             Some(CapKind::Wall) => next.push(format!("windlass resume {id}")),
             None => {
                 let task = run.tasks.iter().find(|t| t.phase == Phase::Ended(TaskStatus::NeedsAttention));
@@ -382,20 +389,20 @@ fn task_doc(run: &Run, task: &Task, dir: &RunDir) -> TaskDoc {
                     Outcome::Exit(code) => Some(code),
                     _ => None,
                 }),
-                error_class: end
-                    .and_then(|e| e.failure.as_ref())
-                    .map(|f| f.class.to_string())
-                    .or_else(|| (a.status == windlass_events::AttemptStatus::Lost).then(|| "lost".to_owned())),
+                error_class: end.and_then(|e| e.failure.as_ref()).map(|f| f.class.to_string()).or_else(
+                    || (a.status == windlass_events::AttemptStatus::Lost).then(|| "lost".to_owned()),
+                ),
                 session: a.session.clone(),
                 usage: usage_doc(&a.usage),
             }
         })
         .collect();
-    doc.result = task.attempts.iter().rev().find_map(|a| a.end.as_ref()?.result.as_ref()).map(|r| ResultDoc {
-        path: dir.0.join(&r.path).to_string_lossy().into_owned(),
-        bytes: r.bytes,
-        redacted: r.redacted,
-    });
+    doc.result =
+        task.attempts.iter().rev().find_map(|a| a.end.as_ref()?.result.as_ref()).map(|r| ResultDoc {
+            path: dir.0.join(&r.path).to_string_lossy().into_owned(),
+            bytes: r.bytes,
+            redacted: r.redacted,
+        });
     doc.evidence = evidence(run, task, dir);
     doc.error = task.failure.as_ref().map(|f| {
         let mut error = ErrorDoc::from(f).task(spec.id.clone());
@@ -450,9 +457,7 @@ fn evidence(run: &Run, task: &Task, dir: &RunDir) -> Vec<EvidenceDoc> {
 /// What a task is at, where its status alone does not say.
 fn note(run: &Run, task: &Task) -> Option<String> {
     match &task.phase {
-        Phase::Gate { gate, .. } => {
-            run.spec.gates.get(*gate as usize).map(|g| format!("gate {}", g.command))
-        }
+        Phase::Gate { gate, .. } => run.spec.gates.get(*gate as usize).map(|g| format!("gate {}", g.command)),
         Phase::Keeping | Phase::KeepingAfter(_) => Some("keeping the tree".to_owned()),
         Phase::Closing(_) if !task.spec.gates.is_empty() => Some("waits for its turn in the tree".to_owned()),
         Phase::Ready { not_before, .. } if *not_before > 0 => Some("waits before it tries again".to_owned()),

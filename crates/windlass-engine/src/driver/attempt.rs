@@ -37,7 +37,13 @@ pub(crate) enum Order {
 }
 
 /// Carries an attempt from its start (or where a former engine left it) to its recorded end.
-pub(crate) async fn run(ctx: Arc<Ctx>, home: Arc<Home>, job: Job, orders: mpsc::UnboundedReceiver<Order>, live: LiveCell) {
+pub(crate) async fn run(
+    ctx: Arc<Ctx>,
+    home: Arc<Home>,
+    job: Job,
+    orders: mpsc::UnboundedReceiver<Order>,
+    live: LiveCell,
+) {
     let key = Key::attempt(home.run, &job.task.id, job.n);
     let input = carry(&ctx, &home, job, orders, live).await;
     ctx.tell(Msg::Gone(key));
@@ -56,14 +62,22 @@ async fn carry(
     if attempt.job.recovering {
         match probe(&spool) {
             Ok(Probe::NoClaim) => {
-                // A shim that a dying engine asked for may still come: this file makes it refuse.
-                return match std::fs::OpenOptions::new().write(true).create_new(true).open(&spool) {
-                    Ok(_) => attempt.absent("no worker was started for it"),
-                    Err(_) => {
+                // A shim that a dying engine asked for may still come: once voided, it refuses.
+                return match windlass_worker::spool::void(&spool, &attempt.key()) {
+                    Ok(true) => attempt.absent("no worker was started for it"),
+                    // It came in between.
+                    Ok(false) => attempt.wait_for_end(&spool).await,
+                    Err(e) => {
                         tokio::time::sleep(REFUSED_PAUSE).await;
-                        attempt.absent("its claim could not be examined")
+                        attempt.failed(
+                            Outcome::CannotStart,
+                            Failure::new(ErrorClass::Internal, format!("the attempt cannot be voided: {e}")),
+                        )
                     }
                 };
+            }
+            Ok(Probe::Ended { end, .. }) if end.stopped_by == Some(windlass_worker::StoppedBy::Voided) => {
+                return attempt.absent("no worker was started for it");
             }
             Ok(Probe::Ended { .. }) => return attempt.conclude().await,
             Ok(Probe::Dead { .. }) => return attempt.lost(),
@@ -79,7 +93,10 @@ async fn carry(
             Err(e) => {
                 return attempt.failed(
                     Outcome::CannotStart,
-                    Failure::new(ErrorClass::Internal, format!("the file of the attempt cannot be read: {e}")),
+                    Failure::new(
+                        ErrorClass::Internal,
+                        format!("the file of the attempt cannot be read: {e}"),
+                    ),
                 );
             }
         }
@@ -133,6 +150,14 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
+    fn key(&self) -> windlass_worker::AttemptKey {
+        windlass_worker::AttemptKey {
+            run: self.home.run.to_string(),
+            task: self.job.task.id.to_string(),
+            n: self.job.n,
+        }
+    }
+
     fn absent(&self, reason: &str) -> Input {
         Input::AttemptAbsent { task: self.job.task.id.clone(), n: self.job.n, reason: reason.to_owned() }
     }
@@ -173,7 +198,8 @@ impl Attempt<'_> {
     fn shim_spec(&self, plan: &StartPlan, spool: &std::path::Path) -> Result<ShimSpec, Failure> {
         let internal = |what: String| Failure::new(ErrorClass::Internal, what);
         for file in &plan.files {
-            std::fs::write(&file.path, &file.bytes).map_err(|e| internal(format!("{} cannot be written: {e}", file.path)))?;
+            std::fs::write(&file.path, &file.bytes)
+                .map_err(|e| internal(format!("{} cannot be written: {e}", file.path)))?;
         }
         let mut argv = plan.argv.iter();
         let program = argv.next().ok_or_else(|| internal("there is no program to start".into()))?;
@@ -185,11 +211,7 @@ impl Attempt<'_> {
         let drop = |prefix: &Vec<u8>| DropRule { stream: Stream::Stdout, prefix: prefix.clone() };
         let name = format!("{}.{}", self.job.task.id, self.job.n);
         Ok(ShimSpec {
-            key: windlass_worker::AttemptKey {
-                run: self.home.run.to_string(),
-                task: self.job.task.id.to_string(),
-                n: self.job.n,
-            },
+            key: self.key(),
             spool: spool.to_owned(),
             socket: self.ctx.projects.paths().shim_socket(self.home.run, &name),
             marker: launch::marker(),
@@ -335,8 +357,7 @@ impl Attempt<'_> {
             self.ctx.tell(Msg::Live(self.home.run));
         }
         if let Some((usage, session)) = follower.take_observed() {
-            let input =
-                Input::Observed { task: self.job.task.id.clone(), n: self.job.n, usage, session };
+            let input = Input::Observed { task: self.job.task.id.clone(), n: self.job.n, usage, session };
             self.tell(input);
         }
     }
@@ -354,6 +375,11 @@ impl Attempt<'_> {
     async fn wait_for_end(&mut self, spool: &std::path::Path) -> Input {
         loop {
             match probe(spool) {
+                Ok(Probe::Ended { end, .. })
+                    if end.stopped_by == Some(windlass_worker::StoppedBy::Voided) =>
+                {
+                    return self.absent("no worker was started for it");
+                }
                 Ok(Probe::Ended { .. }) => return self.conclude().await,
                 Ok(Probe::Dead { .. }) => return self.lost(),
                 Ok(Probe::Alive { claim }) => {
@@ -369,7 +395,10 @@ impl Attempt<'_> {
                 Err(e) => {
                     return self.failed(
                         Outcome::CannotStart,
-                        Failure::new(ErrorClass::Internal, format!("the file of the attempt cannot be read: {e}")),
+                        Failure::new(
+                            ErrorClass::Internal,
+                            format!("the file of the attempt cannot be read: {e}"),
+                        ),
                     );
                 }
             }
@@ -493,7 +522,9 @@ pub(crate) async fn sweep(ctx: Arc<Ctx>, home: Arc<Home>, task: windlass_events:
     let report = tokio::task::spawn_blocking(move || match probe(&spool) {
         Ok(Probe::Dead { claim }) => sweep_dead(&spool, &claim.marker, &keep),
         // No claim: nothing was ever started under it. An end record: its shim swept.
-        Ok(Probe::NoClaim | Probe::Ended { .. }) | Err(windlass_worker::spool::SpoolError::NoClaim) => Vec::new(),
+        Ok(Probe::NoClaim | Probe::Ended { .. }) | Err(windlass_worker::spool::SpoolError::NoClaim) => {
+            Vec::new()
+        }
         Ok(Probe::Alive { claim }) => vec![format!("its shim ({})", claim.shim.pid)],
         Err(e) => vec![format!("unknown processes ({e})")],
     })

@@ -38,7 +38,14 @@ pub(crate) enum Ready {
     /// A run was opened, for a request or for itself.
     Opened { home: Arc<Home>, run: Box<Run>, epoch: u64, then: Option<Then> },
     /// The tree was changed by an undo; the journal must know.
-    Undone { run: RunId, before: Snapshot, after: Snapshot, redo: bool, files: Vec<UndoFile>, reply: Responder },
+    Undone {
+        run: RunId,
+        before: Snapshot,
+        after: Snapshot,
+        redo: bool,
+        files: Vec<UndoFile>,
+        reply: Responder,
+    },
     /// Nothing more to do.
     Over,
 }
@@ -195,13 +202,23 @@ pub(crate) fn open_error(e: &OpenError) -> ApiError {
 }
 
 /// Takes changes back, or puts them back. Blocking.
-pub(crate) fn undo(ctx: &Ctx, home: &Home, run: &Run, force: bool, redo: bool, dry_run: bool, reply: Responder) -> Ready {
+pub(crate) fn undo(
+    ctx: &Ctx,
+    home: &Home,
+    run: &Run,
+    force: bool,
+    redo: bool,
+    dry_run: bool,
+    reply: Responder,
+) -> Ready {
     match try_undo(ctx, home, run, force, redo, dry_run) {
         Ok((files, None)) => {
             answer(reply, Ok(Reply::Undone { files, dry_run }));
             Ready::Over
         }
-        Ok((files, Some((before, after)))) => Ready::Undone { run: home.run, before, after, redo, files, reply },
+        Ok((files, Some((before, after)))) => {
+            Ready::Undone { run: home.run, before, after, redo, files, reply }
+        }
         Err(e) => {
             answer(reply, Err(e));
             Ready::Over
@@ -211,7 +228,14 @@ pub(crate) fn undo(ctx: &Ctx, home: &Home, run: &Run, force: bool, redo: bool, d
 
 type Undone = (Vec<UndoFile>, Option<(Snapshot, Snapshot)>);
 
-fn try_undo(ctx: &Ctx, home: &Home, run: &Run, force: bool, redo: bool, dry_run: bool) -> Result<Undone, ApiError> {
+fn try_undo(
+    ctx: &Ctx,
+    home: &Home,
+    run: &Run,
+    force: bool,
+    redo: bool,
+    dry_run: bool,
+) -> Result<Undone, ApiError> {
     let state = |m: &str| ApiError::new(ErrorKind::State, m);
     if !home.spec.tree.git {
         return Err(state("this run worked outside git, so its changes cannot be taken back"));
@@ -224,7 +248,8 @@ fn try_undo(ctx: &Ctx, home: &Home, run: &Run, force: bool, redo: bool, dry_run:
         vec![Segment::of(before, after).map_err(|e| git(&e))?]
     } else {
         if let Some((_, _, false)) = &run.undone {
-            return Err(state("the changes of this run were taken back already").hint("`windlass undo RUN --redo` puts them back"));
+            return Err(state("the changes of this run were taken back already")
+                .hint("`windlass undo RUN --redo` puts them back"));
         }
         trees::segments(run, None).map_err(|e| git(&e))?
     };
@@ -255,11 +280,16 @@ fn try_undo(ctx: &Ctx, home: &Home, run: &Run, force: bool, redo: bool, dry_run:
         return Ok((files, None));
     }
     if !plan.conflicts.is_empty() && !force {
-        let names: Vec<&str> = files.iter().filter(|f| f.what == "changed since").map(|f| f.path.as_str()).take(10).collect();
-        return Err(state(&format!("these files were changed since the run: {}; nothing was touched", names.join(", ")))
-            .hint("`--force` takes them back too; that can itself be undone with `windlass undo RUN --redo`"));
+        let names: Vec<&str> =
+            files.iter().filter(|f| f.what == "changed since").map(|f| f.path.as_str()).take(10).collect();
+        return Err(state(&format!(
+            "these files were changed since the run: {}; nothing was touched",
+            names.join(", ")
+        ))
+        .hint("`--force` takes them back too; that can itself be undone with `windlass undo RUN --redo`"));
     }
-    let applied = keeper.apply_undo(&plan, home.run, run.next_snapshot.max(1_000_000), force).map_err(|e| git(&e))?;
+    let applied =
+        keeper.apply_undo(&plan, home.run, run.next_snapshot.max(1_000_000), force).map_err(|e| git(&e))?;
     Ok((files, Some((applied.before, applied.after))))
 }
 

@@ -32,11 +32,7 @@ pub(crate) enum Msg {
     /// A worker or gate is over and its task has ended.
     Gone(Key),
     /// The lease of a tree was obtained.
-    TreeLeased {
-        root: String,
-        run: RunId,
-        lease: windlass_store::Lease,
-    },
+    TreeLeased { root: String, run: RunId, lease: windlass_store::Lease },
     /// Leave.
     Leave,
 }
@@ -127,12 +123,7 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    pub(crate) fn new(
-        run: RunId,
-        spec: RunSpec,
-        project: Arc<Project>,
-        secrets: Option<SecretMap>,
-    ) -> Self {
+    pub(crate) fn new(run: RunId, spec: RunSpec, project: Arc<Project>, secrets: Option<SecretMap>) -> Self {
         let dir = project.run_dir(run);
         Self { run, spec, dir, project, secrets: Mutex::new(secrets), env: OnceLock::new() }
     }

@@ -234,7 +234,7 @@ pub(crate) fn worker_end(end: &EndRecord) -> WorkerEnd {
         None => (None, None),
     };
     let stopped = end.stopped_by.map(|by| match by {
-        StoppedBy::Cancel | StoppedBy::Terminated => Stopped::Cancel,
+        StoppedBy::Cancel | StoppedBy::Terminated | StoppedBy::Voided => Stopped::Cancel,
         StoppedBy::Drain => Stopped::AfterEnd,
         StoppedBy::Silence => Stopped::Silence,
         StoppedBy::Wall => Stopped::Wall,

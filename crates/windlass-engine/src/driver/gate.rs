@@ -65,11 +65,12 @@ async fn carry(
                 let _ = tokio::task::spawn_blocking(move || sweep_dead(&file, &claim.marker, &keep)).await;
                 return None;
             }
-            // A shim that a dying engine asked for may still come: this file makes it refuse.
-            Ok(Probe::NoClaim) | Err(_) => {
-                let _ = std::fs::OpenOptions::new().write(true).create_new(true).open(&spool);
-                return None;
-            }
+            // A shim that a dying engine asked for may still come: once voided, it refuses.
+            Ok(Probe::NoClaim) => match windlass_worker::spool::void(&spool, &attempt_key(home, key)) {
+                Ok(false) => {}
+                Ok(true) | Err(_) => return None,
+            },
+            Err(_) => return None,
         }
     } else {
         let before = identity(ctx, home).await;
@@ -101,6 +102,9 @@ async fn carry(
     // The lock tells when it is over, whatever became of the connection.
     loop {
         match probe(&spool) {
+            Ok(Probe::Ended { end, .. }) if end.stopped_by == Some(windlass_worker::StoppedBy::Voided) => {
+                return None;
+            }
             Ok(Probe::Ended { end, .. }) => {
                 let before = std::fs::read_to_string(&tree_file).ok();
                 let after = identity(ctx, home).await.and_then(Result::ok);
@@ -124,6 +128,14 @@ async fn identity(ctx: &Arc<Ctx>, home: &Arc<Home>) -> Option<Result<String, Str
     tokio::task::spawn_blocking(move || trees::identity(&ctx, &home)).await.ok().flatten()
 }
 
+fn attempt_key(home: &Home, key: &GateKey) -> windlass_worker::AttemptKey {
+    windlass_worker::AttemptKey {
+        run: home.run.to_string(),
+        task: format!("{}@gate{}", key.task.as_ref().map_or("baseline", |t| t.as_str()), key.gate + 1),
+        n: key.n,
+    }
+}
+
 fn spec(ctx: &Ctx, home: &Home, key: &GateKey, spool: &Path) -> Option<ShimSpec> {
     let gate = home.spec.gates.get(key.gate as usize)?;
     let env = home
@@ -134,11 +146,7 @@ fn spec(ctx: &Ctx, home: &Home, key: &GateKey, spool: &Path) -> Option<ShimSpec>
         .chain([("WINDLASS_RUN".into(), home.run.to_string().into())])
         .collect();
     Some(ShimSpec {
-        key: windlass_worker::AttemptKey {
-            run: home.run.to_string(),
-            task: format!("{}@gate{}", key.task.as_ref().map_or("baseline", |t| t.as_str()), key.gate + 1),
-            n: key.n,
-        },
+        key: attempt_key(home, key),
         spool: spool.to_owned(),
         socket: ctx.projects.paths().shim_socket(home.run, &crate::paths::gate_name(key)),
         marker: launch::marker(),
@@ -161,7 +169,13 @@ fn spec(ctx: &Ctx, home: &Home, key: &GateKey, spool: &Path) -> Option<ShimSpec>
     })
 }
 
-fn conclude(home: &Home, spool: &Path, end: &EndRecord, before: Option<String>, after: Option<String>) -> GateEnd {
+fn conclude(
+    home: &Home,
+    spool: &Path,
+    end: &EndRecord,
+    before: Option<String>,
+    after: Option<String>,
+) -> GateEnd {
     let facts = worker_end(end);
     let outcome = match (&facts.stopped, facts.exit, facts.signal) {
         (Some(Stopped::Cancel | Stopped::AfterEnd | Stopped::Tied), ..) => Outcome::Cancelled,

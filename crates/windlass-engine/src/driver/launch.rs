@@ -79,9 +79,14 @@ impl Job {
                 (name.clone(), from)
             })
             .collect();
-        let command = |gate: u32| run.spec.gates.get(gate as usize).map_or_else(String::new, |g| g.command.clone());
+        let command =
+            |gate: u32| run.spec.gates.get(gate as usize).map_or_else(String::new, |g| g.command.clone());
         let last_of = |gate: u32| {
-            run.tasks.iter().flat_map(|t| &t.gates).filter(|t| t.gate == gate && t.end.is_some()).max_by_key(|t| t.started_at)
+            run.tasks
+                .iter()
+                .flat_map(|t| &t.gates)
+                .filter(|t| t.gate == gate && t.end.is_some())
+                .max_by_key(|t| t.started_at)
         };
         let records = if spec.cold {
             (0..u32::try_from(run.spec.gates.len()).unwrap_or(0))
@@ -93,7 +98,8 @@ impl Job {
         };
         let red = if attempt.cause == Cause::Repair {
             let previous = task.gates.iter().map(|t| t.attempt).max().unwrap_or(0);
-            let is_red = |t: &&GateTry| t.attempt == previous && t.end.as_ref().is_some_and(|e| !e.is_green());
+            let is_red =
+                |t: &&GateTry| t.attempt == previous && t.end.as_ref().is_some_and(|e| !e.is_green());
             task.gates.iter().filter(is_red).map(|t| (command(t.gate), t.clone())).collect()
         } else {
             Vec::new()
@@ -101,7 +107,12 @@ impl Job {
         let before = task.attempts.iter().rev().find(|a| a.n < n);
         let lost = match (attempt.cause, before) {
             (Cause::Continue | Cause::Retry | Cause::Person, Some(b)) => {
-                let tree = task.kept.iter().rev().find(|k| k.attempt <= b.n && k.before).map(|k| k.snapshot.tree.clone());
+                let tree = task
+                    .kept
+                    .iter()
+                    .rev()
+                    .find(|k| k.attempt <= b.n && k.before)
+                    .map(|k| k.snapshot.tree.clone());
                 Some((b.ended_at.unwrap_or(0), b.last.clone(), tree))
             }
             _ => None,
@@ -116,7 +127,11 @@ impl Job {
             deps,
             reads,
             gates: spec.gates.iter().filter(|g| run.gate_counts(**g)).map(|g| command(*g)).collect(),
-            segments: if spec.cold && is_model { trees::segments(run, None).unwrap_or_default() } else { Vec::new() },
+            segments: if spec.cold && is_model {
+                trees::segments(run, None).unwrap_or_default()
+            } else {
+                Vec::new()
+            },
             records,
             red,
             round: task.repairs,
@@ -272,7 +287,11 @@ fn prompt(
         access: job.task.access,
         artifacts: artifacts.to_str().map(str::to_owned),
         gates: job.gates.clone(),
-        dependencies: if job.task.cold { Vec::new() } else { job.deps.iter().map(|d| dep(home, d)).collect() },
+        dependencies: if job.task.cold {
+            Vec::new()
+        } else {
+            job.deps.iter().map(|d| dep(home, d)).collect()
+        },
         reads: if job.task.cold {
             Vec::new()
         } else {
@@ -294,7 +313,8 @@ fn prompt(
 /// What a command finds on standard input: its instructions, then what it depends on, as they are.
 fn plain_prompt(home: &Home, job: &Job) -> String {
     let mut text = job.task.instructions.clone();
-    let materials = job.deps.iter().filter_map(|d| Some((d.0.to_string(), dep(home, d).result, d.3.as_ref()?)));
+    let materials =
+        job.deps.iter().filter_map(|d| Some((d.0.to_string(), dep(home, d).result, d.3.as_ref()?)));
     for (name, material, _) in materials {
         text.push_str(&format!("\n\n--- result of {name} ({}) ---\n{}", material.path, material.text));
     }
@@ -318,7 +338,10 @@ fn follow_up(ctx: &Ctx, home: &Home, job: &Job) -> Option<String> {
                     Some(RedGate {
                         command: command.clone(),
                         ended: end.outcome.describe(),
-                        output: Material::whole(end.tail.clone(), home.dir.0.join(&end.path).to_string_lossy()),
+                        output: Material::whole(
+                            end.tail.clone(),
+                            home.dir.0.join(&end.path).to_string_lossy(),
+                        ),
                     })
                 })
                 .collect();
@@ -327,7 +350,12 @@ fn follow_up(ctx: &Ctx, home: &Home, job: &Job) -> Option<String> {
         Cause::Continue | Cause::Retry | Cause::Person => {
             let (ended_at, last_call, tree) = job.lost.clone()?;
             let difference = tree.and_then(|before| difference(ctx, home, &before));
-            Some(continuation(&LostAttempt { ended_at: crate::when(ended_at), last_call, difference, restored: false }))
+            Some(continuation(&LostAttempt {
+                ended_at: crate::when(ended_at),
+                last_call,
+                difference,
+                restored: false,
+            }))
         }
     }
 }
@@ -354,7 +382,11 @@ fn diff(ctx: &Ctx, home: &Home, job: &Job) -> Material {
     };
     let Ok(bytes) = bytes else { return unknown() };
     let path = home.dir.0.join("prompts").join(format!("{}.{}.diff", job.task.id, job.n));
-    let shown = if std::fs::write(&path, &bytes).is_ok() { path.to_string_lossy().into_owned() } else { String::new() };
+    let shown = if std::fs::write(&path, &bytes).is_ok() {
+        path.to_string_lossy().into_owned()
+    } else {
+        String::new()
+    };
     Material::whole(String::from_utf8_lossy(&bytes).into_owned(), shown)
 }
 
@@ -424,7 +456,11 @@ fn tree_file(home: &Home, job: &Job) -> PathBuf {
 }
 
 /// The tree before and after a reader, when they differ.
-pub(crate) async fn touched(ctx: &Arc<Ctx>, home: &Arc<Home>, job: &Job) -> Option<Box<(Snapshot, Snapshot)>> {
+pub(crate) async fn touched(
+    ctx: &Arc<Ctx>,
+    home: &Arc<Home>,
+    job: &Job,
+) -> Option<Box<(Snapshot, Snapshot)>> {
     if job.task.access == Access::Write || !home.spec.tree.git {
         return None;
     }

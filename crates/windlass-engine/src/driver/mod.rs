@@ -216,7 +216,10 @@ impl Loop {
     /// Whether something keeps the engine up: a live attempt, a due timer, a watcher, a request.
     fn is_at_work(&self) -> bool {
         let runs = self.machine.runs().any(|r| !r.is_ended() && (r.is_live() || r.next_due(now()).is_some()));
-        runs || !self.live.is_empty() || !self.watchers.is_empty() || self.slow > 0 || !self.pending.is_empty()
+        runs || !self.live.is_empty()
+            || !self.watchers.is_empty()
+            || self.slow > 0
+            || !self.pending.is_empty()
     }
 
     fn all_settled(&self) -> bool {
@@ -315,7 +318,8 @@ impl Loop {
                 let caps = self.machine.run(run).map(|r| r.caps);
                 match caps {
                     Some(caps) => {
-                        let caps = windlass_api::request::changed_caps(caps, budget_usd, budget_tokens, timeout);
+                        let caps =
+                            windlass_api::request::changed_caps(caps, budget_usd, budget_tokens, timeout);
                         (run, Input::Resume { caps }, env)
                     }
                     None => {
@@ -323,7 +327,8 @@ impl Loop {
                         let Some(known) = self.peek_caps(run) else {
                             return calls::answer(reply, Err(calls::open_error(&OpenError::NoRun(run))));
                         };
-                        let caps = windlass_api::request::changed_caps(known, budget_usd, budget_tokens, timeout);
+                        let caps =
+                            windlass_api::request::changed_caps(known, budget_usd, budget_tokens, timeout);
                         (run, Input::Resume { caps }, env)
                     }
                 }
@@ -391,7 +396,9 @@ impl Loop {
                 match then {
                     None => {}
                     Some(Then::Ask { input, env, reply }) => self.ask(id, input, &env, reply, inputs),
-                    Some(Then::Undo { force, redo, dry_run, reply }) => self.undo_open(id, force, redo, dry_run, reply),
+                    Some(Then::Undo { force, redo, dry_run, reply }) => {
+                        self.undo_open(id, force, redo, dry_run, reply)
+                    }
                     Some(Then::Remove { reply }) => self.remove_open(id, reply),
                 }
             }
@@ -399,12 +406,24 @@ impl Loop {
                 let request = self.id();
                 let count = u32::try_from(files.len()).unwrap_or(u32::MAX);
                 self.pending.insert(request, Pending::Undone { files, reply });
-                inputs.push(In::Ask { request, run, input: Input::Undone { before, after, files: count, redo } });
+                inputs.push(In::Ask {
+                    request,
+                    run,
+                    input: Input::Undone { before, after, files: count, redo },
+                });
             }
         }
     }
 
-    fn undo(&mut self, run: RunId, original: Request, force: bool, redo: bool, dry_run: bool, reply: Responder) {
+    fn undo(
+        &mut self,
+        run: RunId,
+        original: Request,
+        force: bool,
+        redo: bool,
+        dry_run: bool,
+        reply: Responder,
+    ) {
         if self.machine.run(run).is_some() {
             self.undo_open(run, force, redo, dry_run, reply);
         } else {
@@ -488,7 +507,9 @@ impl Loop {
                 self.bring_secrets(run, env, inputs);
             }
         }
-        if let Some(dir) = crate::query::project_dir(self.ctx.projects.paths(), self.ctx.git(), std::path::Path::new(cwd)) {
+        if let Some(dir) =
+            crate::query::project_dir(self.ctx.projects.paths(), self.ctx.git(), std::path::Path::new(cwd))
+        {
             self.visit_project(dir);
         }
     }

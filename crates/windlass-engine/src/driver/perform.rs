@@ -24,10 +24,8 @@ impl Loop {
                 Out::Perform { run, effect, recovering } => self.effect(run, effect, recovering),
                 Out::Answer { request, result } => self.answered(request, result),
                 Out::Announce { run, events } => {
-                    let lines: Vec<_> = events
-                        .iter()
-                        .filter_map(|e| Some((e.seq, e.at, e.event.to_json().ok()?)))
-                        .collect();
+                    let lines: Vec<_> =
+                        events.iter().filter_map(|e| Some((e.seq, e.at, e.event.to_json().ok()?))).collect();
                     if let Some(last) = events.last() {
                         self.durable.insert(run, last.seq);
                     }
@@ -80,7 +78,9 @@ impl Loop {
             return;
         }
         for (_, parts) in by_project {
-            let Some(project) = parts.first().and_then(|(_, p)| self.homes.get(&p.run)).map(|h| h.project.clone()) else {
+            let Some(project) =
+                parts.first().and_then(|(_, p)| self.homes.get(&p.run)).map(|h| h.project.clone())
+            else {
                 continue;
             };
             let (gather, ctx) = (gather.clone(), self.ctx.clone());
@@ -111,7 +111,9 @@ impl Loop {
                     return;
                 }
                 let Some(state) = self.machine.run(run) else { return };
-                let Some(job) = state.position(&task).and_then(|at| Job::of(state, at, n, recovering)) else { return };
+                let Some(job) = state.position(&task).and_then(|at| Job::of(state, at, n, recovering)) else {
+                    return;
+                };
                 let (orders, inbox) = mpsc::unbounded_channel();
                 let cell = LiveCell::default();
                 self.live.insert(key, Live { orders, task: Some(task), cell: cell.clone() });
@@ -133,10 +135,8 @@ impl Loop {
             Effect::KeepTree { task, n, before } => {
                 let Some(state) = self.machine.run(run) else { return };
                 let number = state.next_snapshot;
-                let head_was = state
-                    .task_by_id(&task)
-                    .and_then(|t| t.kept.last())
-                    .map(|k| k.snapshot.head.clone());
+                let head_was =
+                    state.task_by_id(&task).and_then(|t| t.kept.last()).map(|k| k.snapshot.head.clone());
                 let head_was = if before { None } else { head_was };
                 tokio::spawn(trees::keep(ctx, home, task, n, before, number, head_was));
             }
@@ -222,7 +222,11 @@ impl Loop {
 
     fn free_tree(&mut self, root: &str) {
         if let Some((run, lease)) = self.tree_leases.remove(root) {
-            let project = self.homes.get(&run).map(|h| h.project.clone()).or_else(|| self.ctx.projects.project_of(run).ok());
+            let project = self
+                .homes
+                .get(&run)
+                .map(|h| h.project.clone())
+                .or_else(|| self.ctx.projects.project_of(run).ok());
             if let Some(project) = project {
                 project.post(move |store| {
                     // Ours to give back or gone already.

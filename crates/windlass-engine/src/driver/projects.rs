@@ -196,7 +196,9 @@ impl Projects {
         let owner = self.owner();
         match project.run(move |store| store.acquire(&name, &owner, now, false)) {
             Ok(result) => result,
-            Err(e) => Err(LeaseError::Store(StoreError::Io { path: project.dir.clone(), detail: e.to_string() })),
+            Err(e) => {
+                Err(LeaseError::Store(StoreError::Io { path: project.dir.clone(), detail: e.to_string() }))
+            }
         }
     }
 
@@ -238,7 +240,8 @@ pub fn load_run(store: &dyn ReadStore, run: RunId) -> Result<Run, OpenError> {
         tail = read_all(store, run)?;
     }
     for stored in &tail {
-        let event = Event::from_json(&stored.body).map_err(|e| damaged(format!("event {}: {e}", stored.seq)))?;
+        let event =
+            Event::from_json(&stored.body).map_err(|e| damaged(format!("event {}: {e}", stored.seq)))?;
         match &mut state {
             None => state = Some(Run::begin(run, stored.at, &event).map_err(|e| damaged(e.to_string()))?),
             Some(state) => state

@@ -73,8 +73,11 @@ pub(crate) async fn keep(
 }
 
 fn not_kept(why: &str) -> Failure {
-    Failure::new(ErrorClass::Internal, format!("the tree could not be kept, so nothing more is done in it: {why}"))
-        .hint("mend what git says, then `windlass retry RUN`")
+    Failure::new(
+        ErrorClass::Internal,
+        format!("the tree could not be kept, so nothing more is done in it: {why}"),
+    )
+    .hint("mend what git says, then `windlass retry RUN`")
 }
 
 /// The identity of the tree now; `None` outside git. Blocking.
