@@ -194,7 +194,7 @@ impl ToShim {
     }
 }
 
-const STOPPED_BY: [StoppedBy; 8] = [
+const STOPPED_BY: [StoppedBy; 9] = [
     StoppedBy::Cancel,
     StoppedBy::Drain,
     StoppedBy::Silence,
@@ -203,6 +203,7 @@ const STOPPED_BY: [StoppedBy; 8] = [
     StoppedBy::CannotStart,
     StoppedBy::Tied,
     StoppedBy::Terminated,
+    StoppedBy::Voided,
 ];
 const REFUSALS: [Refusal; 3] = [Refusal::AlreadyClaimed, Refusal::CannotClaim, Refusal::CannotFork];
 

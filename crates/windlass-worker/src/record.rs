@@ -20,7 +20,7 @@ pub struct Claim {
     pub key: AttemptKey,
     /// The boot in which `shim` is a process.
     pub boot_id: String,
-    /// The shim.
+    /// The shim. Where its socket cannot be reached, SIGTERM through [`ProcessId::signal`] makes it stop its worker and leave.
     pub shim: ProcessId,
     /// Where the shim listens for an engine that did not start it.
     pub socket: PathBuf,
@@ -79,6 +79,8 @@ pub enum StoppedBy {
     Tied,
     /// The shim itself was asked to end, as at shutdown.
     Terminated,
+    /// It never began: an engine found no claim and made sure that none comes any more.
+    Voided,
 }
 
 /// Something worth knowing later. Times are those of the frame.
@@ -158,7 +160,7 @@ pub struct ByteTotals {
 }
 
 /// The last frame of a spool: the facts, no verdict.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EndRecord {
     /// How the agent ended. `None`: it never ran, or its end could not be seen.
     pub exit: Option<AgentExit>,
@@ -191,5 +193,40 @@ impl EndRecord {
     /// Whether the agent ended by itself with code 0. Whether it did its work is another question.
     pub fn is_clean_exit(&self) -> bool {
         self.exit == Some(AgentExit::Code(0)) && self.stopped_by.is_none() && !self.truncated
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the first release wrote is read for ever.
+    #[test]
+    fn the_first_versions_records_are_read() {
+        let claim: Claim = serde_json::from_str(
+            r#"{"protocol":1,"key":{"run":"k7m2qd","task":"01_x","n":1},"boot_id":"b","shim":{"pid":5,"start":6},
+                "socket":"/r/s","marker":"m","later":true}"#,
+        )
+        .unwrap();
+        assert_eq!((claim.shim.pid, claim.key.n, claim.keep.len()), (5, 1, 0));
+        let end: EndRecord = serde_json::from_str(
+            r#"{"exit":{"signal":9},"stopped_by":"output-limit","killed":true,"pipes_forced":false,"truncated":true,
+                "bytes":{"stdout":1,"stderr":2,"stdin":3,"dropped":4,"over_limit":5},
+                "sweep":{"killed":1,"left":[{"process":{"pid":7,"start":8},"name":"sleep"}]},"ran_ms":10}"#,
+        )
+        .unwrap();
+        assert_eq!((end.exit, end.stopped_by), (Some(AgentExit::Signal(9)), Some(StoppedBy::OutputLimit)));
+        assert_eq!(end.sweep.left[0].name, "sleep");
+        let note: Note = serde_json::from_str(r#"{"note":"from-the-future","x":1}"#).unwrap();
+        assert_eq!(note, Note::Other);
+        let note = Note::Stopping { by: StoppedBy::Wall };
+        assert_eq!(serde_json::to_string(&note).unwrap(), r#"{"note":"stopping","by":"wall"}"#);
+    }
+
+    /// An end that cannot be read must not pass for another.
+    #[test]
+    fn an_incomplete_end_is_refused() {
+        assert!(serde_json::from_str::<EndRecord>("{}").is_err());
+        assert!(serde_json::from_str::<EndRecord>("null").is_err());
     }
 }

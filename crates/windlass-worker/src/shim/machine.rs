@@ -11,7 +11,7 @@
 
 use crate::control::StopReason;
 use crate::record::{
-    AgentExit, ByteTotals, EndRecord, Exited, MAX_NAMED, NamedProcess, Note, Rusage, StoppedBy, SweepTally,
+    AgentExit, EndRecord, Exited, MAX_NAMED, NamedProcess, Note, Rusage, StoppedBy, SweepTally,
 };
 use crate::spec::{Limits, StopPlan, Stream};
 
@@ -187,19 +187,7 @@ impl Machine {
             disk_full_since: None,
             pipes_open: false,
             childless: false,
-            end: EndRecord {
-                exit: None,
-                stopped_by: None,
-                cannot_start: None,
-                killed: false,
-                pipes_forced: false,
-                truncated: false,
-                redactions: 0,
-                bytes: ByteTotals::default(),
-                sweep: SweepTally::default(),
-                ran_ms: 0,
-                usage: Rusage::default(),
-            },
+            end: EndRecord::default(),
         }
     }
 

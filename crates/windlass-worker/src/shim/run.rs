@@ -5,12 +5,14 @@ use super::feed::Feed;
 use super::listen::Listener;
 use super::machine::{Machine, ShimAction, ShimInput};
 use super::output::{Got, Output, READ};
+use super::pace::Pace;
+use super::setup::{Setup, read_spec, refuse};
 use super::start;
 use super::sweeper::Sweeper;
 use crate::control::{FromShim, Refusal, ToShim};
 use crate::process::ProcessId;
 use crate::record::{AgentExit, Claim, PROTOCOL, Rusage, Started};
-use crate::spec::{MAX_SPEC, Secrets, ShimSpec, StdinPlan, Stream};
+use crate::spec::{Secrets, ShimSpec, StdinPlan, Stream};
 use crate::spool::{CreateError, FrameKind, SpoolWriter};
 use crate::sys::{self, Wait};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -19,14 +21,8 @@ use serde::Serialize;
 use std::os::fd::OwnedFd;
 use windlass_redact::Replacer;
 
-/// Output is left in the pipe for at most this long, so that a worker that prints line by line does not cost a wake-up per line.
-const GATHER_MAX_MS: u64 = 40;
 /// The same for the first output after the start: work that is over at once costs one wake-up in all.
 const GATHER_FIRST_MS: u64 = 2;
-/// How much output one wake-up should find at least, where the worker is quick enough.
-const GATHER_BYTES: u64 = 16 << 10;
-/// How long the pace of a worker is looked at before it is believed.
-const PACE_MS: u64 = 8;
 /// A full disk is tried again this often.
 const DISK_RETRY_MS: u64 = 250;
 /// Engines are told of new output at most this often.
@@ -39,17 +35,6 @@ const LISTEN_AFTER_MS: u64 = 100;
 const LISTEN_CHECK_MS: u64 = 5_000;
 /// How long the last message may take to leave.
 const FAREWELL_MS: u64 = 200;
-
-/// What the nursery gives a fresh shim.
-pub(crate) struct Setup<'a> {
-    /// The connection to the engine that asked.
-    pub(crate) control: OwnedFd,
-    /// Where the specification is, when it was too large for that connection.
-    pub(crate) large_spec: Option<OwnedFd>,
-    pub(crate) boot_id: &'a str,
-    /// For agents whose specification names none.
-    pub(crate) umask: u32,
-}
 
 /// The life of a shim. Returns the exit code of its process.
 pub(crate) fn run(setup: Setup<'_>) -> i32 {
@@ -110,40 +95,6 @@ pub(crate) fn run(setup: Setup<'_>) -> i32 {
     shim.leave()
 }
 
-fn read_spec(setup: &Setup<'_>) -> Option<(ShimSpec, Secrets)> {
-    let read = |fd: &OwnedFd, buffer: &mut [u8]| -> Option<()> {
-        let mut at = 0;
-        while at < buffer.len() {
-            match rustix::io::read(fd, &mut buffer[at..]) {
-                Ok(0) => return None,
-                Ok(n) => at += n,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(_) => return None,
-            }
-        }
-        Some(())
-    };
-    let from = setup.large_spec.as_ref().unwrap_or(&setup.control);
-    let mut len = [0; 4];
-    read(from, &mut len)?;
-    let len = u32::from_le_bytes(len) as usize;
-    if len > MAX_SPEC {
-        return None;
-    }
-    let mut bytes = vec![0; len];
-    read(from, &mut bytes)?;
-    ShimSpec::decode(&bytes)
-}
-
-/// Says why nothing was started.
-pub(crate) fn refuse(control: &OwnedFd, why: Refusal, text: &str) -> i32 {
-    let mut bytes = Vec::new();
-    FromShim::Refused { why, text: text.to_owned() }.encode(&mut bytes);
-    // If the engine is gone as well, there is nobody to tell.
-    let _ = rustix::net::send(control, &bytes, rustix::net::SendFlags::NOSIGNAL);
-    1
-}
-
 /// When something is due, in monotonic milliseconds.
 #[derive(Debug, Default)]
 struct Times {
@@ -154,31 +105,6 @@ struct Times {
     last_told: u64,
     note_started: Option<u64>,
     listen: Option<u64>,
-}
-
-/// How much the worker prints per millisecond, looked at every few milliseconds.
-#[derive(Debug, Default)]
-struct Pace {
-    since: u64,
-    bytes: u64,
-    per_ms: u64,
-}
-
-impl Pace {
-    /// After a read of `bytes`: how long output may gather until the next is worth its cost. A quick worker is never held up.
-    fn quiet_ms(&mut self, now: u64, bytes: u64) -> u64 {
-        self.bytes += bytes;
-        let elapsed = now.saturating_sub(self.since);
-        if elapsed >= PACE_MS {
-            self.per_ms = self.bytes / elapsed;
-            (self.since, self.bytes) = (now, 0);
-        }
-        if bytes >= GATHER_BYTES {
-            // The pipe was on its way to be full, and a full pipe holds the worker up: whatever the average says.
-            self.per_ms = self.per_ms.max(GATHER_BYTES);
-        }
-        (GATHER_BYTES / (self.per_ms + 1)).min(GATHER_MAX_MS)
-    }
 }
 
 struct Shim {
@@ -247,7 +173,7 @@ impl Shim {
                 self.feed.open(agent.stdin);
                 self.now = sys::monotonic_ms();
                 self.times.quiet_until = self.now + GATHER_FIRST_MS;
-                self.pace = Pace { since: self.now, ..Pace::default() };
+                self.pace = Pace::since(self.now);
                 self.times.note_started = Some(self.now + STARTED_AFTER_MS);
                 match std::mem::replace(&mut self.spec.stdin, StdinPlan::Null) {
                     StdinPlan::Null => {}

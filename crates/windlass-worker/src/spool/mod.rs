@@ -17,6 +17,7 @@ mod writer;
 pub use frame::{FRAME_HEADER, FrameKind, HEADER_LEN, MAX_DATA, encode_frame, encode_header};
 pub use probe::{Probe, probe};
 pub use reader::{Frame, OwnedFrame, SpoolError, SpoolReader};
+pub use writer::void;
 pub(crate) use writer::{CreateError, SpoolWriter};
 
 #[cfg(test)]

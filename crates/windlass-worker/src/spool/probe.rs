@@ -10,7 +10,8 @@ use std::path::Path;
 /// The state of an attempt's file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Probe {
-    /// There is no file: no shim ever claimed the attempt.
+    /// There is no file: no shim has claimed the attempt yet. One that was asked for may still be on its way: [`super::void`] makes sure
+    /// that it does not begin.
     NoClaim,
     /// A shim holds the lock: the worker runs or is being ended.
     Alive {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::process::ProcessId;
-use crate::record::{AgentExit, ByteTotals, Claim, EndRecord, PROTOCOL, Rusage, SweepTally};
+use crate::record::{AgentExit, Claim, EndRecord, PROTOCOL, StoppedBy};
 use crate::spec::AttemptKey;
 use proptest::prelude::*;
 use std::io::Write;
@@ -21,19 +21,7 @@ fn claim() -> Claim {
 }
 
 fn end() -> EndRecord {
-    EndRecord {
-        exit: Some(AgentExit::Code(0)),
-        stopped_by: None,
-        cannot_start: None,
-        killed: false,
-        pipes_forced: false,
-        truncated: false,
-        redactions: 0,
-        bytes: ByteTotals::default(),
-        sweep: SweepTally::default(),
-        ran_ms: 5,
-        usage: Rusage::default(),
-    }
+    EndRecord { exit: Some(AgentExit::Code(0)), ran_ms: 5, ..EndRecord::default() }
 }
 
 /// A complete file, and where each frame ends.
@@ -179,6 +167,18 @@ fn the_writer_makes_what_the_reader_reads() {
     assert_eq!(probe(&path).unwrap(), Probe::Dead { claim: claim() });
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_voided_attempt_never_begins() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("spool");
+    assert!(void(&path, &claim().key).unwrap());
+    assert!(!void(&path, &claim().key).unwrap());
+    assert!(matches!(SpoolWriter::create(&path, &claim(), 1), Err(CreateError::Exists)));
+    let Probe::Ended { claim: voided, end } = probe(&path).unwrap() else { panic!("not ended") };
+    assert_eq!((voided.key, end.stopped_by, end.exit), (claim().key, Some(StoppedBy::Voided), None));
+    assert!(void(&dir.path().join("no/folder"), &claim().key).is_err());
 }
 
 fn any_frames() -> impl Strategy<Value = Vec<(FrameKind, Vec<u8>)>> {

@@ -1,12 +1,15 @@
 //! The shim's side of the spool: claim it, append to it, survive a full disk.
 
 use super::frame::{FrameKind, close_frame, encode_frame, encode_header, open_frame};
-use crate::record::Claim;
+use crate::process::{ProcessId, boot_id};
+use crate::record::{Claim, EndRecord, PROTOCOL, StoppedBy};
+use crate::spec::AttemptKey;
+use crate::sys;
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A batch is written when it is this large, at the latest.
 pub(crate) const BATCH: usize = 64 << 10;
@@ -39,6 +42,16 @@ pub(crate) struct SpoolWriter {
 impl SpoolWriter {
     /// Makes the file appear under its name with the lock held and the claim in it, in one step.
     pub(crate) fn create(path: &Path, claim: &Claim, wall_ms: i64) -> Result<Self, CreateError> {
+        Self::create_with(path, claim, None, wall_ms)
+    }
+
+    /// The same, for a file that is complete from the first moment.
+    fn create_with(
+        path: &Path,
+        claim: &Claim,
+        end: Option<&EndRecord>,
+        wall_ms: i64,
+    ) -> Result<Self, CreateError> {
         let mut batch = Vec::with_capacity(2 << 10);
         encode_header(&mut batch);
         encode_frame(
@@ -47,6 +60,10 @@ impl SpoolWriter {
             wall_ms,
             &serde_json::to_vec(claim).map_err(io::Error::from)?,
         );
+        if let Some(end) = end {
+            let data = serde_json::to_vec(end).map_err(io::Error::from)?;
+            encode_frame(&mut batch, FrameKind::End, wall_ms, &data);
+        }
         let folder = path.parent().ok_or(io::ErrorKind::InvalidInput).map_err(io::Error::from)?;
         let mode = Mode::RUSR | Mode::WUSR;
         let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CLOEXEC;
@@ -65,7 +82,7 @@ impl SpoolWriter {
             Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::INVAL) => {
                 let mut name = OsString::from(".");
                 name.push(path.file_name().unwrap_or_default());
-                name.push(format!(".{}", claim.marker));
+                name.push(format!(".{}.{}", claim.marker, claim.shim.pid));
                 let temporary = folder.join(name);
                 let fd = rustix::fs::open(&temporary, flags | OFlags::CREATE | OFlags::EXCL, mode)?;
                 let linked = Self::locked(fd, batch).map_err(CreateError::from).and_then(|mut writer| {
@@ -148,5 +165,30 @@ impl SpoolWriter {
             self.batch.shrink_to(BATCH);
         }
         Ok(())
+    }
+}
+
+/// Makes sure that an attempt without a claim never begins: claims its file and ends it in one step, so that a shim that was asked for
+/// and is late (its engine died, the machine is slow) is refused. [`super::probe()`] then finds an end with [`StoppedBy::Voided`].
+///
+/// Returns `false` when there is a file already: somebody was quicker, probe again.
+///
+/// # Errors
+/// When the file cannot be made. The attempt may still begin then.
+pub fn void(path: &Path, key: &AttemptKey) -> io::Result<bool> {
+    let claim = Claim {
+        protocol: PROTOCOL,
+        key: key.clone(),
+        boot_id: boot_id()?,
+        shim: ProcessId::current()?,
+        socket: PathBuf::new(),
+        marker: String::from("voided"),
+        keep: Vec::new(),
+    };
+    let end = EndRecord { stopped_by: Some(StoppedBy::Voided), ..EndRecord::default() };
+    match SpoolWriter::create_with(path, &claim, Some(&end), sys::wall_ms()) {
+        Ok(_) => Ok(true),
+        Err(CreateError::Exists) => Ok(false),
+        Err(CreateError::Io(e)) => Err(e),
     }
 }

@@ -17,7 +17,9 @@ pub const TESTS: &[Test] = &[
     ("wall", wall),
     ("cancel", cancel),
     ("cancel_asks_first", cancel_asks_first),
+    ("the_whole_group_can_be_asked", the_whole_group_can_be_asked),
     ("drain", drain),
+    ("a_voided_attempt_never_begins", a_voided_attempt_never_begins),
     ("cannot_start", cannot_start),
     ("scripts_without_shebang", scripts_without_shebang),
     ("output_limit", output_limit),
@@ -108,6 +110,27 @@ fn cancel_asks_first(c: &Context<'_>) {
     assert_eq!(bytes_of(&frames, FrameKind::Stdout), b"ready\ngot abort\nclosed\n");
     assert_eq!(bytes_of(&frames, FrameKind::Stdin), b"abort\n");
     assert!(kinds(&frames).contains(&FrameKind::Note));
+}
+
+fn the_whole_group_can_be_asked(c: &Context<'_>) {
+    let mut spec = c.script(
+        "trap : TERM; sh -c 'trap \"echo child; exit 0\" TERM; echo ready; while :; do sleep 0.02; done' & wait; wait; exit 5",
+    );
+    spec.stop.whole_group = true;
+    spec.stop.term_grace_ms = 20_000;
+    let mut attempt = c.start(&spec);
+    attempt.wait_for_output("ready");
+    attempt.send(&ToShim::Stop { reason: StopReason::Cancel });
+    assert_eq!(attempt.end().exit, Some(AgentExit::Code(5)));
+    assert_eq!(bytes_of(&attempt.frames(), FrameKind::Stdout), b"ready\nchild\n");
+}
+
+fn a_voided_attempt_never_begins(c: &Context<'_>) {
+    let spec = c.script("touch $DIR/started");
+    assert!(windlass_worker::spool::void(&spec.spool, &spec.key).unwrap());
+    let mut late = c.start(&spec);
+    assert!(matches!(late.message(), Some(FromShim::Refused { why: Refusal::AlreadyClaimed, .. })));
+    assert!(!c.path("started").exists());
 }
 
 fn drain(c: &Context<'_>) {

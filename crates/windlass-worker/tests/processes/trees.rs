@@ -17,6 +17,7 @@ pub const TESTS: &[Test] = &[
     ("an_agent_that_closes_its_output_goes_on", an_agent_that_closes_its_output_goes_on),
     ("a_killed_shim", a_killed_shim),
     ("a_killed_shim_with_hidden_children", a_killed_shim_with_hidden_children),
+    ("shims_killed_at_any_moment", shims_killed_at_any_moment),
 ];
 
 /// Ignores SIGTERM, and so does everything it starts: a child, a grandchild, one in a session of its own, one forked twice.
@@ -141,4 +142,36 @@ fn a_killed_shim_with_hidden_children(c: &Context<'_>) {
     names.sort_unstable();
     assert_eq!(names.iter().filter(|n| **n == "sleep").count(), 2, "{names:?}");
     assert!(report.left.is_empty());
+}
+
+/// Whenever a shim is killed: its file tells the truth, its agent was started at most once, and nothing of it stays.
+fn shims_killed_at_any_moment(c: &Context<'_>) {
+    let (mut dead, mut ended) = (0, 0);
+    for i in 0..60u64 {
+        let mut spec =
+            c.script(&format!("echo x >> $DIR/starts-{i}; (setsid sleep 1000 &); sleep 0.005; echo done"));
+        spec.spool = c.path(&format!("{i}"));
+        spec.marker = format!("{}-{i}", spec.marker);
+        let mut attempt = c.start(&spec);
+        let shim = attempt.claim().shim;
+        // From at once to long after its end.
+        std::thread::sleep(std::time::Duration::from_micros(i * i * 12));
+        shim.signal(9).unwrap();
+        while attempt.message().is_some() {}
+        match probe(&spec.spool).unwrap() {
+            Probe::Ended { end, .. } => {
+                ended += 1;
+                assert!(end.sweep.left.is_empty());
+            }
+            Probe::Dead { claim } => {
+                dead += 1;
+                assert!(sweep_marked(&claim.marker, None, &[]).unwrap().left.is_empty());
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(marked(&spec.marker).is_empty());
+        let starts = std::fs::read_to_string(c.path(&format!("starts-{i}"))).unwrap_or_default();
+        assert!(starts.lines().count() <= 1);
+    }
+    assert!(dead > 0, "{dead} dead, {ended} ended");
 }
