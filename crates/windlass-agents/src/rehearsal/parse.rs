@@ -140,10 +140,8 @@ impl State {
                 WorkerEvent::ToolEnd { id: name(&id), name: name(&tool), ok }
             }
             Event::Usage { input, output, cache_read, cache_write } => {
-                let mut usage =
-                    Usage { input, output, cache_read, cache_write, turns: 1, ..Usage::default() };
-                // Nobody is paid, and nobody may read that as a price.
-                usage.unpriced_tokens = usage.tokens();
+                // Nobody is paid, and that is known: no money, and no token without a price.
+                let usage = Usage { input, output, cache_read, cache_write, turns: 1, ..Usage::default() };
                 self.usage = self.usage.plus(&usage);
                 WorkerEvent::Usage(self.usage)
             }
