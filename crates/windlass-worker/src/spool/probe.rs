@@ -32,7 +32,10 @@ pub enum Probe {
     },
 }
 
-/// Looks at the file of an attempt. Rests on the kernel's lock alone, never on process numbers, and disturbs no shim: a spool
+/// Looks at the file of an attempt. A shim that has just been killed is called alive until the kernel has let go of its lock, some milliseconds
+/// later than its connections: if one of them ends without [`crate::control::FromShim::Ended`], ask again while nobody answers.
+///
+/// Rests on the kernel's lock alone, never on process numbers, and disturbs no shim: a spool
 /// appears with its lock held, so that the shared lock tried here can be in nobody's way.
 ///
 /// # Errors

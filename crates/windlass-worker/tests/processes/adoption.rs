@@ -123,9 +123,10 @@ fn a_tied_worker_is_not_left_alone(c: &Context<'_>) {
 fn the_last_one_calls_an_engine(c: &Context<'_>) {
     let mut engine = engine(c, "revive", "revive");
     engine.kill();
-    let mut adopted = adopt(&engine.spec);
-    adopted.send(&ToShim::CloseStdin);
+    let adopted = adopt(&engine.spec);
+    let agent = adopted.started().agent;
     drop(adopted);
+    agent.signal(15).unwrap();
     eventually("an engine is started", || c.path("revived").exists());
     assert!(matches!(probe(&engine.spec.spool).unwrap(), Probe::Ended { .. }), "only after the end");
     eventually("the nursery leaves", || !Path::new(&format!("/proc/{}", engine.nursery)).exists());

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use windlass_worker::control::{FromShim, ToShim};
-use windlass_worker::record::{Claim, EndRecord};
+use windlass_worker::record::{Claim, EndRecord, Started};
 use windlass_worker::spool::{FrameKind, OwnedFrame};
 use windlass_worker::{
     AttemptKey, Limits, Nursery, Probe, Secrets, ShimSpec, SpoolReader, StdinPlan, StopPlan, probe,
@@ -135,6 +135,16 @@ impl Attempt {
             Probe::Ended { end, .. } => end,
             other => panic!("not ended: {other:?}"),
         }
+    }
+
+    /// Waits until the agent's start is recorded.
+    pub fn started(&self) -> Started {
+        let mut started = None;
+        eventually("the start is recorded", || {
+            started = self.frames().into_iter().find(|f| f.kind == FrameKind::Started);
+            started.is_some()
+        });
+        serde_json::from_slice(&started.unwrap().data).unwrap()
     }
 
     pub fn frames(&self) -> Vec<OwnedFrame> {

@@ -4,7 +4,7 @@ use crate::Test;
 use crate::support::{Context, bytes_of, eventually, kill, kinds, marked};
 use rustix::process::Signal;
 use windlass_worker::control::{StopReason, ToShim};
-use windlass_worker::record::{AgentExit, Started, StoppedBy};
+use windlass_worker::record::{AgentExit, StoppedBy};
 use windlass_worker::spool::FrameKind;
 use windlass_worker::{Probe, probe, sweep_marked};
 
@@ -100,16 +100,12 @@ fn a_killed_shim(c: &Context<'_>) {
     let mut attempt = c.start(&spec);
     let claim = attempt.claim();
     attempt.wait_for_output("ready");
-    let agent: Started = {
-        eventually("the start is recorded", || kinds(&attempt.frames()).contains(&FrameKind::Started));
-        let frames = attempt.frames();
-        serde_json::from_slice(&frames.iter().find(|f| f.kind == FrameKind::Started).unwrap().data).unwrap()
-    };
+    let agent = attempt.started();
     assert!(agent.agent.is_alive());
     kill(claim.shim.pid, Signal::KILL);
     while attempt.message().is_some() {}
     eventually("the agent dies with its shim", || !agent.agent.is_alive());
-    assert_eq!(probe(&spec.spool).unwrap(), Probe::Dead { claim: claim.clone() });
+    eventually("its lock is free", || probe(&spec.spool).unwrap() == Probe::Dead { claim: claim.clone() });
     assert!(!marked(&spec.marker).is_empty(), "its descendants do not");
     let report = sweep_marked(&claim.marker, Some(agent.agent), &[]).unwrap();
     assert!(report.killed.len() >= 4 && report.left.is_empty(), "{report:?}");
@@ -131,10 +127,7 @@ fn a_killed_shim_with_hidden_children(c: &Context<'_>) {
     let mut attempt = c.start(&spec);
     let claim = attempt.claim();
     attempt.wait_for_output("ready");
-    eventually("the start is recorded", || kinds(&attempt.frames()).contains(&FrameKind::Started));
-    let frames = attempt.frames();
-    let started = frames.iter().find(|f| f.kind == FrameKind::Started).unwrap();
-    let agent: Started = serde_json::from_slice(&started.data).unwrap();
+    let agent = attempt.started();
     kill(claim.shim.pid, Signal::KILL);
     while attempt.message().is_some() {}
     let report = sweep_marked(&claim.marker, Some(agent.agent), &[]).unwrap();
@@ -158,6 +151,7 @@ fn shims_killed_at_any_moment(c: &Context<'_>) {
         std::thread::sleep(std::time::Duration::from_micros(i * i * 12));
         shim.signal(9).unwrap();
         while attempt.message().is_some() {}
+        eventually("its lock is free", || !matches!(probe(&spec.spool).unwrap(), Probe::Alive { .. }));
         match probe(&spec.spool).unwrap() {
             Probe::Ended { end, .. } => {
                 ended += 1;
