@@ -14,6 +14,7 @@
 //! | [`pi`] | a home in which the real `pi` is signed in to that server, and where the pinned `pi` lies |
 //! | [`repo`] | temporary git repositories, and the two fixture projects whose test fails |
 //! | [`harness`] | the shipped `windlass` binary in a world of its own |
+//! | `cast` | who works for its user: agents, teams, workflows, scripts as files |
 //! | [`terminal`] | a program on a pseudo terminal, its screen as text |
 //! | [`process`] | running programs with a deadline; what of a process tree is still alive |
 //! | [`programs`] | where the fake worker and its relatives lie |
@@ -23,6 +24,7 @@
 //!
 //! Functions here panic where a test would have to: they are the test.
 
+mod cast;
 pub mod harness;
 pub mod model;
 pub mod pi;
