@@ -1,0 +1,185 @@
+//! `list`, `status` and `show`.
+
+use super::escape::escape_lines;
+use super::out::Out;
+use super::{artifacts, journal, missing, project_of, target};
+use crate::cli::{AddressArg, ListArgs, RunArg};
+use crate::context::Context;
+use crate::{host, names, print, watch};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::Duration;
+use windlass_api::status::{LiveDoc, StatusDoc};
+use windlass_api::{ApiError, Client, ErrorKind, Reply, Request};
+use windlass_core::Run;
+use windlass_engine::{RunDir, query};
+use windlass_events::{RunId, TaskId, TaskStatus};
+use windlass_view::theme::Tone;
+use windlass_view::{Line, Look, Overlay, RunView};
+
+/// How long the engine may take to say what its workers do, before the answer goes without it.
+const LIVE_WITHIN: Duration = Duration::from_millis(250);
+
+/// Runs of this project, of every project, or, outside of any, of all.
+pub(crate) fn list(context: &Context, args: &ListArgs) -> Result<u8, ApiError> {
+    let projects = if args.all { context.paths.all_projects() } else { projects_here(context) };
+    let asked = args.limit.saturating_add(1);
+    let mut doc = query::list(&projects, Some(asked)).map_err(missing)?;
+    let more = doc.runs.len() > args.limit;
+    doc.runs.truncate(args.limit);
+    if context.global.json {
+        print::json(&doc)?;
+        return Ok(0);
+    }
+    let lines = windlass_view::list::runs(&doc, watch::now(), &stdout_look(context), projects.len() > 1);
+    print::lines(context, &lines)?;
+    if more {
+        print::note(context, &format!("the newest {} of them; -n N shows more", args.limit));
+    }
+    Ok(0)
+}
+
+/// The folders whose runs are shown from here: this project's, or every one's outside of any project.
+fn projects_here(context: &Context) -> Vec<PathBuf> {
+    let stops = query::stops();
+    let (folder, repo) = query::project_of_dir(context.git().as_ref(), &context.cwd, &stops);
+    let dir = context.paths.project(&windlass_git::project_slug(&folder));
+    if dir.join("windlass.db").exists() {
+        return vec![dir];
+    }
+    let is_project =
+        repo.is_some() || windlass_resources::places::find_project(&context.cwd, &stops).is_some();
+    if is_project { Vec::new() } else { context.paths.all_projects() }
+}
+
+/// Where a run stands.
+pub(crate) fn status(context: &Context, args: &RunArg) -> Result<u8, ApiError> {
+    let id = names::to_look(context, args.run.as_deref())?;
+    let (run, dir) = names::load(context, id)?;
+    let mut doc = document(context, &run, &dir, run.is_ended() && !context.global.json);
+    add_live(context, &run, &mut doc);
+    if context.global.json {
+        print::json(&doc)?;
+        return Ok(0);
+    }
+    let overlay = Overlay::default();
+    let view = RunView::new(&doc, &overlay, watch::now());
+    print::lines(context, &windlass_view::show::status(&view, &stdout_look(context)))?;
+    Ok(0)
+}
+
+/// Everything worth knowing of a run, or the result of one of its tasks.
+pub(crate) fn show(context: &Context, args: &AddressArg) -> Result<u8, ApiError> {
+    let target = target::address(context, args.address.as_deref())?;
+    if let Some(task) = &target.task {
+        return show_task(context, &target.run, &target.dir, task);
+    }
+    let mut doc = document(context, &target.run, &target.dir, true);
+    add_live(context, &target.run, &mut doc);
+    if context.global.json {
+        print::json(&doc)?;
+        return Ok(0);
+    }
+    let look = stdout_look(context);
+    let overlay = Overlay::default();
+    let view = RunView::new(&doc, &overlay, watch::now());
+    let mut lines = windlass_view::show::show(&view, &look);
+    if doc.tasks.iter().any(|t| !t.evidence.is_empty()) {
+        lines.push(Line::new());
+        lines.extend(windlass_view::show::evidence(&view, &look));
+    }
+    print::lines(context, &lines)?;
+    Ok(0)
+}
+
+/// The final text of a task: byte for byte, except on a terminal, where control characters are shown as such.
+fn show_task(context: &Context, run: &Run, dir: &RunDir, id: &TaskId) -> Result<u8, ApiError> {
+    let Some(task) = run.task_by_id(id) else { return Err(missing(format!("task {id} is gone"))) };
+    let status = task.status();
+    let result = task.attempts.iter().rev().find_map(|a| a.end.as_ref()?.result.as_ref());
+    if context.global.json {
+        let text = result.map(|r| artifacts::read_checked(&dir.0, r)).transpose()?;
+        let exact = text.as_ref().is_none_or(|t| std::str::from_utf8(t).is_ok());
+        print::json(&json!({
+            "run": run.id,
+            "task": id,
+            "status": status,
+            "result": result.map(|r| json!({ "path": dir.0.join(&r.path), "bytes": r.bytes })),
+            "text": text.map(|t| String::from_utf8_lossy(&t).into_owned()),
+            "exact": exact,
+        }))?;
+        return Ok(0);
+    }
+    let Some(result) = result else {
+        let what = format!("task {id} of run {} has no result: it is {status}", run.id);
+        return Err(ApiError::new(ErrorKind::State, what)
+            .hint(format!("`windlass logs {}/{id}` shows what its worker wrote", run.id)));
+    };
+    let text = artifacts::read_checked(&dir.0, result)?;
+    if !context.global.quiet {
+        let mut line = Line::new();
+        let mark = windlass_view::theme::task_mark(status, task.proof);
+        line.glyph(mark).space(1).push(Tone::Strong, id.as_str()).space(2).push(mark.tone, mark.word);
+        line.push(Tone::Dim, format!(" · {}", windlass_view::human::bytes(result.bytes)));
+        if result.redacted {
+            line.push(Tone::Warn, ", secrets replaced");
+        }
+        let look = context.look(context.width(context.err_is_terminal()));
+        line.push(Tone::Dim, " · ").push(Tone::Dim, look.path(&dir.0.join(&result.path).to_string_lossy()));
+        print::err_lines(context, &[line.fit(look.width.max(60))]);
+    }
+    let mut out = Out::new();
+    if out.is_terminal() {
+        out.write(escape_lines(&text).as_bytes())?;
+    } else {
+        out.write(&text)?;
+    }
+    out.flush()?;
+    Ok(0)
+}
+
+/// The document of a run; `changes` asks git for the size of what it changed.
+pub(super) fn document(context: &Context, run: &Run, dir: &RunDir, changes: bool) -> StatusDoc {
+    let git = if changes && run.spec.tree.git { context.git() } else { None };
+    let project = project_of(dir);
+    query::status_doc(run, git.as_ref().map(|g| (g, project.as_path())), dir)
+}
+
+/// How to draw for whoever reads standard output.
+pub(super) fn stdout_look(context: &Context) -> Look {
+    context.look(context.width(std::io::stdout().is_terminal()))
+}
+
+/// Adds what the workers do now, as the engine that leads the run says. None is started, and a slow one is not waited for.
+fn add_live(context: &Context, run: &Run, doc: &mut StatusDoc) {
+    if run.is_ended() || !doc.tasks.iter().any(|t| t.status == TaskStatus::Running) {
+        return;
+    }
+    let Ok(reader) = journal::reader(context, run.id) else { return };
+    let Some(leader) = journal::leader(&reader, run.id) else { return };
+    if let Some(mut live) = ask_live(PathBuf::from(leader.address), run.id) {
+        for task in &mut doc.tasks {
+            task.live = live.remove(&task.id);
+        }
+    }
+}
+
+fn ask_live(socket: PathBuf, run: RunId) -> Option<BTreeMap<TaskId, LiveDoc>> {
+    let (tell, told) = mpsc::channel();
+    // A thread of its own: an engine that is stopped takes connections and never answers.
+    std::thread::Builder::new()
+        .name("windlass-live".into())
+        .spawn(move || {
+            let answer =
+                Client::connect(&socket, host::VERSION).and_then(|mut c| c.call(Request::Live { run }));
+            if let Ok(Reply::Live(tasks)) = answer {
+                // Nobody listens any more when it came too late.
+                let _ = tell.send(tasks);
+            }
+        })
+        .ok()?;
+    told.recv_timeout(LIVE_WITHIN).ok()
+}
