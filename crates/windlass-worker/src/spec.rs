@@ -70,6 +70,9 @@ pub struct StopPlan {
     pub whole_group: bool,
     /// How long the signal has before SIGKILL, in milliseconds.
     pub term_grace_ms: u64,
+    /// How long the agent may linger after a line of [`ShimSpec::settled_on`], in milliseconds. Then it is stopped as
+    /// [`crate::StoppedBy::Drain`].
+    pub linger_ms: u64,
 }
 
 impl Default for StopPlan {
@@ -81,6 +84,7 @@ impl Default for StopPlan {
             signal: 15,
             whole_group: false,
             term_grace_ms: 2_000,
+            linger_ms: 10_000,
         }
     }
 }
@@ -135,6 +139,8 @@ pub struct ShimSpec {
     pub stop: StopPlan,
     /// What of its output is not kept.
     pub drops: Vec<DropRule>,
+    /// A line of output that begins so says that the agent's work is over: its standard input is closed, engine or not.
+    pub settled_on: Vec<DropRule>,
     /// Names of programs (build servers) that may stay when everything else is ended. They are named in the end record.
     pub keep: Vec<String>,
     /// Whether the worker is stopped when the engine that started it ends.
@@ -245,10 +251,13 @@ impl ShimSpec {
         b.put_u32(self.stop.signal.unsigned_abs());
         b.put_u8(u8::from(self.stop.whole_group));
         b.put_u64(self.stop.term_grace_ms);
-        b.put_u32(count(self.drops.len()));
-        for rule in &self.drops {
-            b.put_u8(u8::from(rule.stream == Stream::Stderr));
-            b.put_bytes(&rule.prefix);
+        b.put_u64(self.stop.linger_ms);
+        for rules in [&self.drops, &self.settled_on] {
+            b.put_u32(count(rules.len()));
+            for rule in rules {
+                b.put_u8(u8::from(rule.stream == Stream::Stderr));
+                b.put_bytes(&rule.prefix);
+            }
         }
         b.put_u32(count(self.keep.len()));
         self.keep.iter().for_each(|name| b.put_bytes(name.as_bytes()));
@@ -296,11 +305,10 @@ impl ShimSpec {
                 signal: i32::try_from(t.u32()?).ok()?,
                 whole_group: t.u8()? != 0,
                 term_grace_ms: t.u64()?,
+                linger_ms: t.u64()?,
             },
-            drops: take_many(&mut t, |t| {
-                let stream = if t.u8()? == 0 { Stream::Stdout } else { Stream::Stderr };
-                Some(DropRule { stream, prefix: t.bytes()?.to_vec() })
-            })?,
+            drops: take_many(&mut t, rule)?,
+            settled_on: take_many(&mut t, rule)?,
             keep: take_many(&mut t, text)?,
             tied: t.u8()? != 0,
             revive: take_list(&mut t)?,
@@ -336,6 +344,11 @@ fn take_many<T>(t: &mut Take<'_>, mut one: impl FnMut(&mut Take<'_>) -> Option<T
         list.push(one(t)?);
     }
     Some(list)
+}
+
+fn rule(t: &mut Take<'_>) -> Option<DropRule> {
+    let stream = if t.u8()? == 0 { Stream::Stdout } else { Stream::Stderr };
+    Some(DropRule { stream, prefix: t.bytes()?.to_vec() })
 }
 
 fn take_list(t: &mut Take<'_>) -> Option<Vec<OsString>> {
@@ -380,6 +393,7 @@ mod tests {
             limits: Limits { silence_ms: Some(1), wall_ms: None, output_bytes: Some(3) },
             stop: StopPlan { abort: b"x".to_vec(), close_stdin: true, ..StopPlan::default() },
             drops: vec![DropRule { stream: Stream::Stderr, prefix: b"{".to_vec() }],
+            settled_on: vec![DropRule { stream: Stream::Stdout, prefix: b"done".to_vec() }],
             keep: vec!["sccache".into()],
             tied: true,
             revive: vec!["/bin/true".into()],

@@ -237,8 +237,10 @@ impl Attempt<'_> {
                 signal: plan.stop.signal,
                 whole_group: false,
                 term_grace_ms: plan.stop.signal_grace_ms.min(2_000),
+                linger_ms: plan.stop.linger_ms,
             },
             drops: plan.drop_prefixes.iter().map(drop).collect(),
+            settled_on: plan.close_stdin_on.iter().map(drop).collect(),
             keep: self.ctx.options.keep.clone(),
             tied: self.ctx.options.tied,
             revive: self.ctx.revive(),
@@ -250,17 +252,15 @@ impl Attempt<'_> {
         let spool = self.home.dir.spool(&self.job.task.id, self.job.n);
         let mut next_stdin = 1u64;
         let mut stdin_of: Vec<(u64, String)> = Vec::new();
-        let mut linger: Option<Instant> = None;
         let mut waiting_steers: Vec<(String, String)> = Vec::new();
         loop {
-            let lingers = linger;
             tokio::select! {
                 message = link.next() => match message {
                     Some(FromShim::Hello { .. }) => {
-                        self.hear(&spool, &mut link, &mut linger).await;
+                        self.hear(&spool, &mut link).await;
                     }
                     Some(FromShim::Bytes { .. }) => {
-                        self.hear(&spool, &mut link, &mut linger).await;
+                        self.hear(&spool, &mut link).await;
                     }
                     Some(FromShim::Stopping { .. }) => {
                         self.set_live(|live| live.state = windlass_api::status::LiveState::Stopping);
@@ -309,16 +309,12 @@ impl Attempt<'_> {
                     // The loop is gone: this process is leaving, and the worker goes on by itself.
                     None => std::future::pending().await,
                 },
-                () = sleep_until(lingers) => {
-                    linger = None;
-                    link.send(&ToShim::Stop { reason: StopReason::Drain }).await;
-                }
             }
         }
     }
 
     /// Reads what the spool has grown by and acts on it.
-    async fn hear(&mut self, spool: &std::path::Path, link: &mut Link, linger: &mut Option<Instant>) {
+    async fn hear(&mut self, spool: &std::path::Path, link: &mut Link) {
         if self.job.task.runtime == RuntimeKind::Command && self.follower.is_none() && !self.job.recovering {
             // Nothing of a command's output means anything before its end but its last line.
             self.set_live(|live| live.state = windlass_api::status::LiveState::Writing);
@@ -335,10 +331,6 @@ impl Attempt<'_> {
             let more = follower.read_some();
             for heard in follower.take_heard() {
                 match heard {
-                    Heard::Settled { linger_ms } => {
-                        link.send(&ToShim::CloseStdin).await;
-                        *linger = Some(Instant::now() + Duration::from_millis(linger_ms));
-                    }
                     Heard::Question { decline } => link.send(&ToShim::Stdin { id: 0, bytes: decline }).await,
                     Heard::Steered { id, error } => {
                         let input = Input::SteerDelivered { id, error: error.unwrap_or_default() };

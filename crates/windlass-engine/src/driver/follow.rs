@@ -9,19 +9,12 @@ use windlass_worker::{AgentExit, EndRecord, SpoolReader, StoppedBy};
 
 /// How many bytes are parsed before others get a turn.
 const PORTION: usize = 256 * 1024;
-/// How long a settled program may linger before it is told to leave, in milliseconds.
-const LINGER_MS: u64 = 10_000;
 /// The longest last line kept for people, in characters.
 const LAST_LINE: usize = 400;
 
 /// What needs an action of the engine.
 #[derive(Debug)]
 pub(crate) enum Heard {
-    /// Nothing more will happen by itself.
-    Settled {
-        /// How long the program may linger.
-        linger_ms: u64,
-    },
     /// The program asks something that nobody answers.
     Question {
         /// Bytes that say no.
@@ -149,7 +142,8 @@ impl Follower {
             WorkerEvent::Retry { message, attempt, of, .. } => {
                 self.say(&format!("the provider failed ({message}); try {attempt} of {of}"));
             }
-            WorkerEvent::Settled => self.heard.push(Heard::Settled { linger_ms: LINGER_MS }),
+            // The shim closes its standard input at the same line, whether an engine is there or not.
+            WorkerEvent::Settled => {}
             WorkerEvent::Question { text, decline, .. } => {
                 self.say(&format!("asked and declined: {text}"));
                 self.heard.push(Heard::Question { decline });

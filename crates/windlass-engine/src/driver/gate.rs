@@ -163,6 +163,7 @@ fn spec(ctx: &Ctx, home: &Home, key: &GateKey, spool: &Path) -> Option<ShimSpec>
         },
         stop: StopPlan::default(),
         drops: Vec::new(),
+        settled_on: Vec::new(),
         keep: ctx.options.keep.clone(),
         tied: ctx.options.tied,
         revive: ctx.revive(),

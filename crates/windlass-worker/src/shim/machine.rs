@@ -50,6 +50,8 @@ pub enum ShimInput {
         /// Bytes discarded beyond [`Machine::room`].
         over: u64,
     },
+    /// The agent said that its work is over.
+    Settled,
     /// The agent took bytes from standard input.
     StdinTaken(u64),
     /// The agent ended.
@@ -168,6 +170,8 @@ pub struct Machine {
     started_at: u64,
     last_byte_at: u64,
     disk_full_since: Option<u64>,
+    /// Until when a settled agent may linger.
+    linger_until: Option<u64>,
     pipes_open: bool,
     childless: bool,
     end: EndRecord,
@@ -185,6 +189,7 @@ impl Machine {
             started_at: 0,
             last_byte_at: 0,
             disk_full_since: None,
+            linger_until: None,
             pipes_open: false,
             childless: false,
             end: EndRecord::default(),
@@ -211,7 +216,9 @@ impl Machine {
     pub fn deadline(&self) -> Option<u64> {
         match self.phase {
             Phase::New | Phase::Starting | Phase::Closing { .. } | Phase::Done => None,
-            Phase::Running => [self.silence_at(), self.wall_at()].into_iter().flatten().min(),
+            Phase::Running => {
+                [self.silence_at(), self.wall_at(), self.linger_until].into_iter().flatten().min()
+            }
             Phase::Stopping { until, .. } => Some(until),
             Phase::Draining { idle_until, until } => Some(idle_until.min(until)),
             Phase::Sweeping { next, until, .. } => Some(next.min(until)),
@@ -269,6 +276,13 @@ impl Machine {
             }
             ShimInput::Output { stream, kept, dropped, over } => {
                 self.on_output(stream, kept, dropped, over, out, now)
+            }
+            ShimInput::Settled => {
+                if self.phase == Phase::Running && self.linger_until.is_none() {
+                    self.linger_until = Some(now.saturating_add(self.stop.linger_ms));
+                    self.stdin_open = false;
+                    out.push(ShimAction::CloseStdin);
+                }
             }
             ShimInput::StdinTaken(n) => {
                 self.end.bytes.stdin += n;
@@ -417,7 +431,9 @@ impl Machine {
     fn on_time(&mut self, out: &mut Vec<ShimAction>, now: u64) {
         match self.phase {
             Phase::Running => {
-                if self.wall_at().is_some_and(|at| at <= now) {
+                if self.linger_until.is_some_and(|at| at <= now) {
+                    self.begin_stop(StoppedBy::Drain, out, now);
+                } else if self.wall_at().is_some_and(|at| at <= now) {
                     self.begin_stop(StoppedBy::Wall, out, now);
                 } else if self.silence_at().is_some_and(|at| at <= now) {
                     self.begin_stop(StoppedBy::Silence, out, now);

@@ -41,6 +41,18 @@ fn signals(actions: &[ShimAction]) -> Vec<i32> {
 }
 
 #[test]
+fn a_settled_agent_may_linger_and_then_is_stopped() {
+    let mut m = running(Limits::default(), true);
+    assert_eq!(m.step(I::Settled, 5), [A::CloseStdin]);
+    assert_eq!(m.step(I::Settled, 6), []);
+    let at = m.deadline().unwrap();
+    assert_eq!(at, 5 + stop_plan().linger_ms);
+    assert_eq!(m.step(I::Tick, at - 1), []);
+    // Its standard input is closed, so no abort message comes first.
+    assert_eq!(signals(&m.step(I::Tick, at)), [15]);
+}
+
+#[test]
 fn quick_work_needs_no_sweep() {
     let mut m = running(Limits::default(), false);
     assert_eq!(m.deadline(), None);
@@ -172,6 +184,7 @@ fn any_input() -> impl Strategy<Value = ShimInput> {
             over
         }),
         (0u64..10).prop_map(I::StdinTaken),
+        Just(I::Settled),
         (0i32..3).prop_map(exited),
         Just(I::AgentExited { exit: AgentExit::Signal(9), usage: Rusage::default(), alone: true }),
         Just(I::NoChildren),

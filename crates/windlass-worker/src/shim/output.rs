@@ -19,6 +19,8 @@ pub(super) struct Output {
     stream: Stream,
     dropper: Option<LineDropper>,
     replacer: Option<StreamReplacer>,
+    /// Looks for the line after which the agent's work is over. What it lets through is not used.
+    settler: Option<LineDropper>,
 }
 
 /// What a read found.
@@ -32,15 +34,33 @@ pub(super) enum Got {
 }
 
 impl Output {
-    pub(super) fn new(fd: Option<OwnedFd>, stream: Stream, rules: &[DropRule], secrets: &Replacer) -> Self {
-        let prefixes: Vec<_> =
-            rules.iter().filter(|r| r.stream == stream).map(|r| r.prefix.clone()).collect();
+    pub(super) fn new(
+        stream: Stream,
+        drops: &[DropRule],
+        settled_on: &[DropRule],
+        secrets: &Replacer,
+    ) -> Self {
+        let lines = |rules: &[DropRule]| {
+            let prefixes: Vec<_> =
+                rules.iter().filter(|r| r.stream == stream).map(|r| r.prefix.clone()).collect();
+            (!prefixes.is_empty()).then(|| LineDropper::new(prefixes))
+        };
         Self {
-            fd,
+            fd: None,
             stream,
-            dropper: (!prefixes.is_empty()).then(|| LineDropper::new(prefixes)),
+            dropper: lines(drops),
             replacer: (!secrets.is_empty()).then(|| secrets.stream()),
+            settler: lines(settled_on),
         }
+    }
+
+    /// Whether the line after which the agent's work is over has been read. Told once.
+    pub(super) fn take_settled(&mut self) -> bool {
+        let is_settled = self.settler.as_ref().is_some_and(|s| s.dropped() > 0);
+        if is_settled {
+            self.settler = None;
+        }
+        is_settled
     }
 
     /// How many secrets were replaced.
@@ -78,6 +98,9 @@ impl Output {
             Stream::Stdout => FrameKind::Stdout,
             Stream::Stderr => FrameKind::Stderr,
         };
+        if let (Some(settler), Some(bytes)) = (&mut self.settler, bytes) {
+            settler.feed(bytes, &mut |_| {});
+        }
         let (mut kept, mut over) = (0u64, 0u64);
         spool.open(kind, wall_ms);
         let replacer = &mut self.replacer;

@@ -67,7 +67,8 @@ pub(crate) fn run(setup: Setup<'_>) -> i32 {
     let stdin_open = matches!(spec.stdin, StdinPlan::Open(_));
     let mut shim = Shim {
         machine: Machine::new(spec.limits, spec.stop.clone(), stdin_open),
-        outputs: [Stream::Stdout, Stream::Stderr].map(|s| Output::new(None, s, &spec.drops, &replacer)),
+        outputs: [Stream::Stdout, Stream::Stderr]
+            .map(|s| Output::new(s, &spec.drops, &spec.settled_on, &replacer)),
         feed: Feed::new(replacer),
         spec,
         spool,
@@ -454,6 +455,9 @@ impl Shim {
                 Got::Bytes(n, input) => {
                     total += n as u64;
                     self.input(input);
+                    if self.outputs[i].take_settled() {
+                        self.input(ShimInput::Settled);
+                    }
                 }
                 Got::End(input) => {
                     self.input(input);

@@ -16,6 +16,8 @@ pub const TESTS: &[Test] = &[
     ("secrets_do_not_reach_the_spool", secrets_do_not_reach_the_spool),
     ("invalid_utf8_is_kept", invalid_utf8_is_kept),
     ("dropped_lines", dropped_lines),
+    ("a_settled_line_closes_standard_input", a_settled_line_closes_standard_input),
+    ("a_settled_worker_that_lingers_is_ended", a_settled_worker_that_lingers_is_ended),
     ("a_huge_line_takes_bounded_memory", a_huge_line_takes_bounded_memory),
     ("a_silent_engine_is_not_waited_for", a_silent_engine_is_not_waited_for),
 ];
@@ -154,6 +156,26 @@ fn dropped_lines(c: &Context<'_>) {
     assert_eq!(bytes_of(&frames, FrameKind::Stdout), b"keep 1\nkeep 2\nkeep 3\n{u");
     assert_eq!(bytes_of(&frames, FrameKind::Stderr), b"{u:1}\n{u:2}\n{u:3}\n");
     assert_eq!(end.bytes.dropped, 18);
+}
+
+/// Nobody speaks to the worker after its start: the shim itself closes its input at the settled line.
+fn a_settled_line_closes_standard_input(c: &Context<'_>) {
+    let mut spec = c.script("echo work; read a; echo \"got $a\"; echo '{done}'; cat; echo gone");
+    spec.stdin = StdinPlan::Open(b"one\ntwo\n".to_vec());
+    spec.settled_on = vec![DropRule { stream: Stream::Stdout, prefix: b"{done".to_vec() }];
+    let (end, frames) = c.run(&spec);
+    assert!(end.is_clean_exit(), "{end:?}");
+    assert_eq!(bytes_of(&frames, FrameKind::Stdout), b"work\ngot one\n{done}\ntwo\ngone\n");
+}
+
+/// One that does not leave although its work is over is made to.
+fn a_settled_worker_that_lingers_is_ended(c: &Context<'_>) {
+    let mut spec = c.script("echo '{done}'; sleep 1000");
+    spec.stdin = StdinPlan::Open(Vec::new());
+    spec.settled_on = vec![DropRule { stream: Stream::Stdout, prefix: b"{done".to_vec() }];
+    spec.stop.linger_ms = 100;
+    let (end, _) = c.run(&spec);
+    assert_eq!(end.stopped_by, Some(windlass_worker::StoppedBy::Drain));
 }
 
 /// One line, hundreds of times larger than all buffers together; the dropped one is 200 MB.

@@ -65,6 +65,7 @@ pub fn script_in(dir: &Path, name: &str, script: &str) -> ShimSpec {
         limits: Limits::default(),
         stop: StopPlan { term_grace_ms: 500, abort_grace_ms: 500, ..StopPlan::default() },
         drops: Vec::new(),
+        settled_on: Vec::new(),
         keep: Vec::new(),
         tied: false,
         revive: Vec::new(),
