@@ -40,8 +40,11 @@ struct Basis {
 #[derive(Debug, Serialize, Deserialize)]
 struct KeptAnswer {
     basis: Basis,
-    answers: Vec<(Option<i32>, Vec<u8>, Vec<u8>, Option<String>)>,
+    answers: Vec<Answer>,
 }
+
+/// An answer as it is kept: exit code, standard output, standard error, problem.
+type Answer = (Option<i32>, Vec<u8>, Vec<u8>, Option<String>);
 
 /// Finds a runtime's program: by the user's config, a variable, or `PATH` of the environment.
 pub fn find_program(

@@ -125,7 +125,6 @@ async fn carry(
     };
     let secrets = home.secret_values(true);
     let link = ctx
-        .nursery
         .spawn(&spec, &secrets)
         .map_err(|e| e.to_string())
         .and_then(|stream| Link::new(stream).map_err(|e| e.to_string()));

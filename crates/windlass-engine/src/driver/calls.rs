@@ -54,7 +54,7 @@ pub(crate) enum Ready {
 #[derive(Debug)]
 pub(crate) enum Then {
     /// Ask it.
-    Ask { input: Input, env: ShellEnv, reply: Responder },
+    Ask { asked: Box<(Input, ShellEnv)>, reply: Responder },
     /// Undo.
     Undo { force: bool, redo: bool, dry_run: bool, reply: Responder },
     /// Remove.

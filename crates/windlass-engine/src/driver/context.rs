@@ -33,6 +33,8 @@ pub(crate) enum Msg {
     Gone(Key),
     /// The lease of a tree was obtained.
     TreeLeased { root: String, run: RunId, lease: windlass_store::Lease },
+    /// Workers can no longer be started from here.
+    NurseryGone,
     /// Leave.
     Leave,
 }
@@ -76,7 +78,7 @@ pub struct EngineOptions {
 pub(crate) struct Ctx {
     pub(crate) options: EngineOptions,
     pub(crate) projects: Projects,
-    pub(crate) nursery: Nursery,
+    nursery: Nursery,
     pub(crate) tx: mpsc::UnboundedSender<Msg>,
     git: OnceLock<Option<Git>>,
 }
@@ -99,6 +101,19 @@ impl Ctx {
     /// Tells the loop. When it is gone, the process is leaving and nothing is owed.
     pub(crate) fn tell(&self, msg: Msg) {
         let _ = self.tx.send(msg);
+    }
+
+    /// Starts a shim. An engine that has lost its nursery leaves, so that the next one begins with a new one.
+    pub(crate) fn spawn(
+        &self,
+        spec: &windlass_worker::ShimSpec,
+        secrets: &windlass_worker::Secrets,
+    ) -> Result<std::os::unix::net::UnixStream, windlass_worker::WorkerError> {
+        let spawned = self.nursery.spawn(spec, secrets);
+        if matches!(spawned, Err(windlass_worker::WorkerError::NurseryGone)) {
+            self.tell(Msg::NurseryGone);
+        }
+        spawned
     }
 
     /// What a shim starts when its worker ends and no engine is there.

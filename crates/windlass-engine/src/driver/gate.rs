@@ -78,7 +78,7 @@ async fn carry(
             let _ = std::fs::write(&tree_file, tree);
         }
         let spec = spec(ctx, home, key, &spool)?;
-        let stream = ctx.nursery.spawn(&spec, &home.secret_values(false)).ok();
+        let stream = ctx.spawn(&spec, &home.secret_values(false)).ok();
         link = stream.and_then(|s| Link::new(s).ok());
         if link.is_none() {
             tokio::time::sleep(Duration::from_secs(1)).await;

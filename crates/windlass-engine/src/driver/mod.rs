@@ -56,7 +56,7 @@ impl Engine {
         options: EngineOptions,
         paths: Paths,
         nursery: Nursery,
-    ) -> Result<(Self, tokio::task::JoinHandle<()>), OpenError> {
+    ) -> Result<(Self, tokio::task::JoinHandle<Left>), OpenError> {
         let (tx, rx) = mpsc::unbounded_channel();
         let projects = Projects::new(paths, options.address.clone())?;
         crate::paths::make_private(&projects.paths().runtime.join("w"))?;
@@ -86,6 +86,15 @@ impl Engine {
     pub fn leave(&self) {
         let _ = self.tx.send(Msg::Leave);
     }
+}
+
+/// Why an engine left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// It was idle, or told to.
+    AsAsked,
+    /// Its nursery is gone, so it can start nothing more: another engine must take its place. Workers go on.
+    NurseryGone,
 }
 
 /// Who waits for the machine's answer.
@@ -124,6 +133,8 @@ pub(crate) struct Loop {
     slow: usize,
     last_request: Instant,
     leaving: bool,
+    /// Whether the nursery is gone.
+    crippled: bool,
 }
 
 impl Loop {
@@ -145,10 +156,11 @@ impl Loop {
             slow: 0,
             last_request: Instant::now(),
             leaving: false,
+            crippled: false,
         }
     }
 
-    async fn run(mut self, mut rx: mpsc::UnboundedReceiver<Msg>) {
+    async fn run(mut self, mut rx: mpsc::UnboundedReceiver<Msg>) -> Left {
         if !self.ctx.options.tied {
             self.visit_all();
         }
@@ -188,7 +200,7 @@ impl Loop {
                 show_at = Some(Instant::now() + LIVE_EVERY);
             }
             if (self.leaving || self.is_idle()) && self.all_settled() {
-                break;
+                return if self.crippled { Left::NurseryGone } else { Left::AsAsked };
             }
         }
     }
@@ -262,6 +274,10 @@ impl Loop {
             }
             Msg::TreeLeased { root, run, lease } => {
                 self.tree_leases.insert(root, (run, lease));
+            }
+            Msg::NurseryGone => {
+                self.leaving = true;
+                self.crippled = true;
             }
             Msg::Leave => self.leaving = true,
         }
@@ -340,7 +356,7 @@ impl Loop {
         if self.machine.run(run).is_some() {
             self.ask(run, input, &env, reply, inputs);
         } else {
-            let then = Then::Ask { input, env, reply };
+            let then = Then::Ask { asked: Box::new((input, env)), reply };
             self.slowly(move |ctx| calls::open(ctx, run, Some(original), Some(then)));
         }
     }
@@ -395,7 +411,7 @@ impl Loop {
                 }
                 match then {
                     None => {}
-                    Some(Then::Ask { input, env, reply }) => self.ask(id, input, &env, reply, inputs),
+                    Some(Then::Ask { asked, reply }) => self.ask(id, asked.0, &asked.1, reply, inputs),
                     Some(Then::Undo { force, redo, dry_run, reply }) => {
                         self.undo_open(id, force, redo, dry_run, reply)
                     }

@@ -1,0 +1,251 @@
+//! Reaching an engine: the user's daemon, started when needed, or one in this process.
+
+use crate::context::Context;
+use anyhow::Context as _;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use windlass_api::{ApiError, Client, ClientError, ErrorKind};
+use windlass_engine::machine::Settings;
+use windlass_engine::driver::Left;
+use windlass_engine::{Engine, EngineOptions};
+use windlass_server::Socket;
+use windlass_worker::Nursery;
+
+/// How long a started daemon may take to answer.
+const START_LIMIT: Duration = Duration::from_secs(10);
+
+/// The version as every part says it.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A connection to the daemon, which is started when it does not run.
+pub(crate) fn daemon(context: &Context) -> Result<Client, ApiError> {
+    match Client::connect(&context.paths.socket(), VERSION) {
+        Ok(client) => Ok(client),
+        Err(ClientError::NoEngine { .. } | ClientError::Left | ClientError::Broken(_)) => {
+            start(context).map_err(|e| {
+                ApiError::new(ErrorKind::Missing, format!("the daemon could not be started: {e:#}"))
+                    .hint(format!("see {}", context.paths.daemon_log().display()))
+            })?;
+            connect_within(context, START_LIMIT)
+        }
+        Err(e) => Err(e.into_api()),
+    }
+}
+
+/// The daemon when it runs; never starts one.
+pub(crate) fn running_daemon(context: &Context) -> Option<Client> {
+    Client::connect(&context.paths.socket(), VERSION).ok()
+}
+
+fn connect_within(context: &Context, limit: Duration) -> Result<Client, ApiError> {
+    let until = Instant::now() + limit;
+    loop {
+        match Client::connect(&context.paths.socket(), VERSION) {
+            Ok(client) => return Ok(client),
+            Err(e @ ClientError::Api(_)) => return Err(e.into_api()),
+            Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(3)),
+            Err(e) => {
+                let log = context.paths.daemon_log();
+                return Err(ApiError::new(ErrorKind::Missing, format!("the daemon does not answer: {e}"))
+                    .hint(format!("see {}", log.display())));
+            }
+        }
+    }
+}
+
+/// Starts the daemon apart from this process: no terminal, no streams of ours, `/` as its directory.
+pub(crate) fn start(context: &Context) -> anyhow::Result<()> {
+    context.paths.make().context("its folders cannot be made")?;
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(context.paths.daemon_log())?;
+    let mut command = Command::new(exe()?);
+    command
+        .args(["daemon", "run"])
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .process_group(0);
+    let mut child = command.spawn().context("its process cannot be made")?;
+    // It answers when it is ready, or has ended because another one is.
+    let until = Instant::now() + START_LIMIT;
+    while Instant::now() < until {
+        if Client::connect(&context.paths.socket(), VERSION).is_ok() {
+            return Ok(());
+        }
+        if let Some(status) = child.try_wait()? {
+            // Another one may hold the lock and be about to listen.
+            if connect_within(context, Duration::from_secs(2)).is_ok() {
+                return Ok(());
+            }
+            anyhow::bail!("it ended at once ({status})");
+        }
+        std::thread::sleep(Duration::from_millis(3));
+    }
+    anyhow::bail!("it did not answer within {} s", START_LIMIT.as_secs())
+}
+
+/// This program's path, also after it was replaced on disk.
+pub(crate) fn exe() -> anyhow::Result<PathBuf> {
+    let path = std::env::current_exe().context("this program's own path is unknown")?;
+    // The kernel marks a replaced file; what was installed in its place is the same path without the mark.
+    match path.to_str().and_then(|p| p.strip_suffix(" (deleted)")) {
+        Some(replaced) => Ok(PathBuf::from(replaced)),
+        None => Ok(path),
+    }
+}
+
+/// What decides how many workers run at once and what happens after a restart: the user's own config.
+fn settings(context: &Context) -> Settings {
+    let config = context.user_config();
+    let cores = std::thread::available_parallelism().map_or(4, std::num::NonZero::get);
+    Settings {
+        slots: config.machine_concurrency(cores),
+        boot: boot_id(),
+        version: VERSION.to_owned(),
+        may_restart: config.resume_after_restart(),
+    }
+}
+
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|s| s.trim().to_owned()).unwrap_or_default()
+}
+
+/// Is the daemon: leads runs until it is idle or told to stop.
+pub(crate) fn be_daemon(context: &Context) -> anyhow::Result<()> {
+    context.paths.make()?;
+    // First of all: it forks, which a process with threads cannot.
+    let nursery = Nursery::start()?;
+    let config = context.user_config();
+    let socket = context.paths.socket();
+    let options = EngineOptions {
+        settings: settings(context),
+        exe: exe()?,
+        tied: false,
+        idle_ms: config.idle_ms(),
+        keep: config.keep().to_vec(),
+        address: socket.to_string_lossy().into_owned(),
+    };
+    let lock = context.paths.daemon_lock();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let left = runtime.block_on(async {
+        let bound = match Socket::bind(&socket, &lock) {
+            Ok(bound) => bound,
+            Err(windlass_server::BindError::Held(_)) => return Ok(Left::AsAsked),
+            Err(e) => return Err(anyhow::Error::from(e)),
+        };
+        let (engine, running) = Engine::start(options, context.paths.clone(), nursery)?;
+        let (done, is_done) = tokio::sync::watch::channel(false);
+        let leaver = engine.clone();
+        tokio::spawn(async move {
+            terminated().await;
+            leaver.leave();
+        });
+        let serving = tokio::spawn(bound.serve(engine, is_done));
+        let left = running.await?;
+        // The socket goes last, so that whoever asks meanwhile starts another daemon.
+        let _ = done.send(true);
+        serving.await?;
+        Ok(left)
+    })?;
+    // Blocking work that is still under way (an open of a run) holds nothing that matters.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    if left == Left::NurseryGone {
+        // The lock is free: the next one takes over with a nursery of its own.
+        start(context)?;
+    }
+    Ok(())
+}
+
+/// Comes when the system asks this process to end.
+async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut int), Ok(mut hup)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+        // A daemon has no terminal to lose.
+        () = async { loop { if hup.recv().await.is_none() { std::future::pending::<()>().await; } } } => {}
+    }
+}
+
+/// An engine in this process, on a thread of its own, behind a socket like the daemon's. Its workers end with it.
+#[derive(Debug)]
+pub(crate) struct Inline {
+    socket: PathBuf,
+    engine: Engine,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Inline {
+    /// Starts it. The process must have no other thread yet.
+    pub(crate) fn start(context: &Context) -> anyhow::Result<Self> {
+        context.paths.make()?;
+        let nursery = Nursery::start()?;
+        let config = context.user_config();
+        let socket = context.paths.runtime.join(format!("inline-{}.sock", std::process::id()));
+        let lock = socket.with_extension("lock");
+        let options = EngineOptions {
+            settings: settings(context),
+            exe: exe()?,
+            tied: true,
+            idle_ms: None,
+            keep: config.keep().to_vec(),
+            address: socket.to_string_lossy().into_owned(),
+        };
+        let (ready, wait) = std::sync::mpsc::channel::<anyhow::Result<Engine>>();
+        let (paths, bound_path) = (context.paths.clone(), socket.clone());
+        let thread = std::thread::Builder::new().name("windlass-engine".into()).spawn(move || {
+            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(e) => {
+                    let _ = ready.send(Err(e.into()));
+                    return;
+                }
+            };
+            runtime.block_on(async move {
+                let begun = Socket::bind(&bound_path, &lock)
+                    .map_err(anyhow::Error::from)
+                    .and_then(|bound| Ok((bound, Engine::start(options, paths, nursery)?)));
+                match begun {
+                    Err(e) => {
+                        let _ = ready.send(Err(e));
+                    }
+                    Ok((bound, (engine, running))) => {
+                        let (done, is_done) = tokio::sync::watch::channel(false);
+                        let serving = tokio::spawn(bound.serve(engine.clone(), is_done));
+                        let _ = ready.send(Ok(engine));
+                        let _ = running.await;
+                        let _ = done.send(true);
+                        let _ = serving.await;
+                        let _ = std::fs::remove_file(&lock);
+                    }
+                }
+            });
+            runtime.shutdown_timeout(Duration::from_millis(200));
+        })?;
+        let engine = wait.recv().context("the engine ended at once")??;
+        Ok(Self { socket, engine, thread: Some(thread) })
+    }
+
+    /// A connection to it.
+    pub(crate) fn client(&self) -> Result<Client, ApiError> {
+        Client::connect(&self.socket, VERSION).map_err(ClientError::into_api)
+    }
+
+}
+
+impl Drop for Inline {
+    fn drop(&mut self) {
+        self.engine.leave();
+        if let Some(thread) = self.thread.take() {
+            // It ends when what it has recorded is durable.
+            let _ = thread.join();
+        }
+    }
+}
