@@ -1,0 +1,87 @@
+//! A user with pi, a repository whose test fails, and the model server that pi asks.
+
+use serde_json::{Value, json};
+use windlass_testkit::model::Tokens;
+use windlass_testkit::pi::PRICES;
+use windlass_testkit::{ModelServer, PiHome, Reply, Script, TempRepo, Windlass};
+
+/// What the repository of [`World::new`] needs done.
+pub(crate) const GOAL: &str = "Make ./test.sh pass: greeting.txt must say hello";
+
+/// Fields are dropped in this order: first the user's daemon goes, then what it spoke to.
+pub(crate) struct World {
+    pub(crate) user: Windlass,
+    pub(crate) server: ModelServer,
+    pub(crate) pi: PiHome,
+    pub(crate) repo: TempRepo,
+}
+
+impl World {
+    /// A user with pi in a repository whose `./test.sh` fails until `greeting.txt` says `hello`.
+    pub(crate) fn new(script: Script) -> Self {
+        Self::with(script, TempRepo::failing_shell())
+    }
+
+    pub(crate) fn with(script: Script, repo: TempRepo) -> Self {
+        let server = ModelServer::start(script);
+        let pi = PiHome::new(&server);
+        let mut user = Windlass::in_repo(env!("CARGO_BIN_EXE_windlass"), &repo);
+        user.with_pi(&pi);
+        Self { user, server, pi, repo }
+    }
+
+    /// As [`World::new`], with another default model.
+    pub(crate) fn with_model(script: Script, model: &str) -> Self {
+        let mut world = Self::new(script);
+        world.pi = PiHome::with_default(&world.server, model);
+        world.user.with_pi(&world.pi);
+        world
+    }
+
+    /// The newest run's state.
+    pub(crate) fn last(&self) -> Value {
+        self.user.status("last")
+    }
+}
+
+/// The edit that mends the repository of [`World::new`], as pi's own tool takes it.
+pub(crate) fn mend() -> Reply {
+    edit("goodbye", "hello")
+}
+
+/// An edit of `greeting.txt`.
+pub(crate) fn edit(old: &str, new: &str) -> Reply {
+    Reply::tool("edit", json!({ "path": "greeting.txt", "edits": [{ "oldText": old, "newText": new }] }))
+}
+
+/// What `usage` of the JSON state must be when the server sent these tokens in so many replies, all priced.
+#[track_caller]
+pub(crate) fn assert_usage(usage: &Value, sent: Tokens, turns: u64) {
+    assert_tokens(usage, sent, turns);
+    let count = [sent.input, sent.output, sent.cache_read, sent.cache_write];
+    let cost: f64 = PRICES.iter().zip(count).map(|(price, n)| price * n as f64 / 1e6).sum();
+    let said = usage["cost_usd"].as_f64().unwrap_or_else(|| panic!("no cost in {usage}"));
+    // The journal counts in millionths of a dollar, rounded once per reply.
+    assert!((said - cost).abs() <= 1e-6 * turns as f64, "{said} is not {cost}");
+}
+
+/// As [`assert_usage`], whatever the cost.
+#[track_caller]
+pub(crate) fn assert_tokens(usage: &Value, sent: Tokens, turns: u64) {
+    let number = |name: &str| usage[name].as_u64().unwrap_or_else(|| panic!("no {name} in {usage}"));
+    let said = Tokens::new(number("input"), number("output"), number("cache_read"), number("cache_write"));
+    assert_eq!((said, number("turns")), (sent, turns), "{usage}");
+}
+
+/// The task of this step in a run's state.
+#[track_caller]
+pub(crate) fn task<'a>(status: &'a Value, step: &str) -> &'a Value {
+    let tasks = status["tasks"].as_array().unwrap();
+    tasks.iter().find(|task| task["step"] == step).unwrap_or_else(|| panic!("no step {step} in {status:#}"))
+}
+
+/// The attempts of a task.
+#[track_caller]
+pub(crate) fn attempts<'a>(status: &'a Value, step: &str) -> &'a [Value] {
+    task(status, step)["attempts"].as_array().unwrap()
+}
