@@ -1,0 +1,370 @@
+//! Commands that act on runs: `wait cancel resume retry undo steer rm`.
+
+use crate::cli::{CancelArgs, ResumeArgs, RetryArgs, RmArgs, SteerArgs, UndoArgs, WaitArgs};
+use crate::commands::run::choice;
+use crate::context::Context;
+use crate::watch::{self, End, Options};
+use crate::{host, names, print};
+use std::io::Read;
+use std::time::{Duration, Instant};
+use windlass_api::{ApiError, Client, ErrorKind, Reply, Request};
+use windlass_core::Run;
+use windlass_engine::query;
+use windlass_events::{RunId, TaskStatus};
+
+/// How often `wait` looks.
+const LOOK_EVERY: Duration = Duration::from_millis(25);
+/// After how long without a change `wait` makes sure that an engine leads the runs.
+const QUIET: Duration = Duration::from_secs(2);
+
+fn call(client: &mut Client, request: Request) -> Result<Reply, ApiError> {
+    client.call(request).map_err(windlass_api::ClientError::into_api)
+}
+
+/// Waits until runs stop. Ends with the exit code of a watched run: of the first with `--any`, else the worst.
+pub(crate) fn wait(context: &Context, args: &WaitArgs) -> Result<u8, ApiError> {
+    let mut left: Vec<RunId> = match args.runs.as_slice() {
+        [] => match names::project(context) {
+            Some(dir) => {
+                query::unfinished(&dir).map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))?
+            }
+            None => Vec::new(),
+        },
+        some => some.iter().map(|name| names::run(context, name)).collect::<Result<_, _>>()?,
+    };
+    let until = args.timeout.and_then(|c| c.0).map(|ms| Instant::now() + Duration::from_millis(ms as u64));
+    let mut worst = 0;
+    let mut last_change = Instant::now();
+    let mut seen: Vec<u64> = Vec::new();
+    while !left.is_empty() {
+        let mut heads = Vec::new();
+        let mut stopped = Vec::new();
+        for run in &left {
+            let state = watch::stored(context, *run)?;
+            heads.push(state.seq);
+            if let Some(code) = watch::exit_code(&state) {
+                stopped.push((*run, code, state));
+            }
+        }
+        for (run, code, state) in stopped {
+            left.retain(|r| *r != run);
+            worst = worse(worst, code);
+            if context.global.json {
+                print::json(&serde_json::json!({ "run": run, "status": state.status(), "proof": state.proof(), "exit": code }))?;
+            } else {
+                print::note(context, &format!("run {run} is {}", state.status()));
+            }
+            if args.any {
+                return Ok(code);
+            }
+        }
+        if left.is_empty() {
+            break;
+        }
+        if until.is_some_and(|at| Instant::now() >= at) {
+            return Ok(124);
+        }
+        if heads != seen {
+            seen = heads;
+            last_change = Instant::now();
+        } else if last_change.elapsed() > QUIET {
+            // A run without a live engine gets one by being asked about.
+            last_change = Instant::now();
+            let mut client = host::daemon(context)?;
+            let visit = Request::Visit { cwd: context.cwd.to_string_lossy().into_owned(), env: watch::env() };
+            call(&mut client, visit)?;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Ok(worst)
+}
+
+/// The exit code that says more: a failure over one that waits for a person, that over none.
+fn worse(a: u8, b: u8) -> u8 {
+    let rank = |code: u8| match code {
+        0 => 0,
+        3 => 1,
+        130 => 2,
+        _ => 3,
+    };
+    if rank(b) > rank(a) { b } else { a }
+}
+
+/// Stops a run or task.
+pub(crate) fn cancel(context: &Context, args: &CancelArgs) -> Result<u8, ApiError> {
+    let (name, in_address) = match args.run.as_deref() {
+        Some(address) => {
+            let (run, task) = names::split(address);
+            (Some(run), task)
+        }
+        None => (None, None),
+    };
+    let run = names::to_act(context, name)?;
+    let state = watch::stored(context, run)?;
+    let task = match args.task.as_deref().or(in_address) {
+        Some(task) => Some(names::task(&state, task)?),
+        None => None,
+    };
+    if args.dry_run {
+        let live: Vec<&str> = state
+            .tasks
+            .iter()
+            .filter(|t| !t.status().is_terminal() && task.as_ref().is_none_or(|id| t.spec.id == *id))
+            .map(|t| t.spec.id.as_str())
+            .collect();
+        print::out(format!("would stop: {}\n", if live.is_empty() { "nothing".to_owned() } else { live.join(", ") }).as_bytes())?;
+        return Ok(0);
+    }
+    let mut client = host::daemon(context)?;
+    call(&mut client, Request::Cancel { run, task: task.clone(), by: "user".to_owned() })?;
+    // What was asked is done when nothing of it is alive.
+    let done = |state: &Run| match &task {
+        None => state.is_ended(),
+        Some(id) => state.task_by_id(id).is_none_or(|t| t.status().is_terminal()),
+    };
+    loop {
+        let state = watch::stored(context, run)?;
+        if done(&state) {
+            if context.global.json {
+                print::json(&serde_json::json!({ "run": run, "task": task, "status": state.status() }))?;
+            } else {
+                match &task {
+                    None => print::note(context, &format!("run {run} is {}; `windlass resume {run}` goes on", state.status())),
+                    Some(task) => print::note(context, &format!("task {task} of run {run} is cancelled")),
+                }
+            }
+            return Ok(0);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Goes on with whatever is not finished.
+pub(crate) fn resume(context: &Context, args: &ResumeArgs) -> Result<u8, ApiError> {
+    let run = named_to_act(context, args.run.as_deref())?;
+    let mut client = host::daemon(context)?;
+    let request = Request::Resume {
+        run,
+        budget_usd: choice(args.budget_usd),
+        budget_tokens: choice(args.budget_tokens),
+        timeout: choice(args.timeout),
+        env: watch::env(),
+    };
+    call(&mut client, request)?;
+    follow(context, client, run, args.detach)
+}
+
+/// Makes new attempts of what failed.
+pub(crate) fn retry(context: &Context, args: &RetryArgs) -> Result<u8, ApiError> {
+    let (name, in_address) = match args.run.as_deref() {
+        Some(address) => {
+            let (run, task) = names::split(address);
+            (Some(run), task)
+        }
+        None => (None, None),
+    };
+    let run = named_to_act(context, name)?;
+    let state = watch::stored(context, run)?;
+    let tasks = in_address
+        .into_iter()
+        .chain(args.tasks.iter().map(String::as_str))
+        .map(|t| names::task(&state, t))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut client = host::daemon(context)?;
+    call(&mut client, Request::Retry { run, tasks, env: watch::env() })?;
+    follow(context, client, run, args.detach)
+}
+
+/// A run that has stopped is not "under way": it must be named, or be the newest that can go on.
+fn named_to_act(context: &Context, name: Option<&str>) -> Result<RunId, ApiError> {
+    match name {
+        Some(name) => names::run(context, name),
+        None => Err(ApiError::new(ErrorKind::Usage, "name the run").hint("`last` is the newest of this project; `windlass list` shows them")),
+    }
+}
+
+fn follow(context: &Context, client: Client, run: RunId, detach: bool) -> Result<u8, ApiError> {
+    if detach {
+        if context.global.json {
+            print::json(&serde_json::json!({ "run": run }))?;
+        } else {
+            print::out(format!("{run}\n").as_bytes())?;
+        }
+        return Ok(0);
+    }
+    match watch::watch(context, client, run, Options::default())? {
+        End::Stopped(code) => Ok(code),
+        End::Detached => Ok(130),
+    }
+}
+
+/// Takes a run's changes back, or puts them back.
+pub(crate) fn undo(context: &Context, args: &UndoArgs) -> Result<u8, ApiError> {
+    let run = match args.run.as_deref() {
+        Some(name) => names::run(context, name)?,
+        None => return named_to_act(context, None).map(|_| 2),
+    };
+    let mut client = host::daemon(context)?;
+    let ask = |client: &mut Client, dry_run| {
+        call(client, Request::Undo { run, force: args.force, redo: args.redo, dry_run })
+    };
+    let Reply::Undone { files, .. } = ask(&mut client, true)? else {
+        return Err(ApiError::new(ErrorKind::Internal, "the engine gave no list of files"));
+    };
+    let list = |files: &[windlass_api::response::UndoFile]| -> String {
+        files.iter().map(|f| format!("  {:<13} {}\n", f.what, f.path)).collect()
+    };
+    if args.dry_run {
+        if context.global.json {
+            print::json(&serde_json::json!({ "run": run, "files": files, "dry_run": true }))?;
+        } else {
+            print::out(list(&files).as_bytes())?;
+            print::note(context, "nothing was changed");
+        }
+        return Ok(0);
+    }
+    if !context.global.yes {
+        if !context.can_ask() {
+            return Err(ApiError::new(ErrorKind::Usage, format!("this would change {} files", files.len()))
+                .hint("`--yes` does it; `--dry-run` lists them"));
+        }
+        print::err_lines(context, &[]);
+        eprint_raw(&list(&files));
+        if !confirm(&format!("{} these {} files?", if args.redo { "put back" } else { "take back" }, files.len())) {
+            print::note(context, "nothing was changed");
+            return Ok(0);
+        }
+    }
+    let Reply::Undone { files, .. } = ask(&mut client, false)? else {
+        return Err(ApiError::new(ErrorKind::Internal, "the engine gave no list of files"));
+    };
+    if context.global.json {
+        print::json(&serde_json::json!({ "run": run, "files": files, "dry_run": false }))?;
+    } else {
+        let back = if args.redo { "undo" } else { "undo --redo" };
+        let words: Vec<&str> = back.split(' ').collect();
+        let command = match words.as_slice() {
+            ["undo"] => format!("windlass undo {run}"),
+            _ => format!("windlass undo {run} --redo"),
+        };
+        print::note(context, &format!("{} files; `{command}` takes this back", files.len()));
+    }
+    Ok(0)
+}
+
+fn eprint_raw(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Asks a person yes or no; anything but yes is no.
+pub(crate) fn confirm(question: &str) -> bool {
+    eprint_raw(&format!("{question} [y/N] "));
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).is_ok_and(|n| n > 0)
+        && matches!(line.trim().to_lowercase().as_str(), "y" | "yes")
+}
+
+/// Says something to a live worker.
+pub(crate) fn steer(context: &Context, args: &SteerArgs) -> Result<u8, ApiError> {
+    let (run, task) = names::split(&args.address);
+    let run = names::run(context, run)?;
+    let state = watch::stored(context, run)?;
+    let usage = |m: &str| ApiError::new(ErrorKind::Usage, m);
+    let task = match task {
+        Some(task) => names::task(&state, task)?,
+        None => {
+            let live: Vec<_> = state.tasks.iter().filter(|t| t.status() == TaskStatus::Running).collect();
+            match live.as_slice() {
+                [one] => one.spec.id.clone(),
+                _ => return Err(usage("name the task: RUN/TASK").hint(format!("`windlass status {run}` lists them"))),
+            }
+        }
+    };
+    let mut text = args.text.join(" ");
+    if text == "-" {
+        text.clear();
+        std::io::stdin().read_to_string(&mut text).map_err(|e| usage(&format!("standard input cannot be read: {e}")))?;
+    }
+    if text.trim().is_empty() {
+        return Err(usage("there is nothing to say"));
+    }
+    let id = uuid();
+    let mut client = host::daemon(context)?;
+    call(&mut client, Request::Steer { run, task: task.clone(), text, id: id.clone() })?;
+    // It is said when the journal tells what became of it.
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        let dir = context.paths.project_of(run).unwrap_or_default();
+        let reader = query::reader(&dir).map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))?;
+        let events = query::events(&reader, run, state.seq).map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))?;
+        for stored in &events {
+            let Ok(envelope) = query::envelope(run, stored) else { continue };
+            if let windlass_events::Event::SteerDelivered { id: got, error } = envelope.event
+                && got == id
+            {
+                if error.is_empty() {
+                    if context.global.json {
+                        print::json(&serde_json::json!({ "run": run, "task": task, "delivered": true }))?;
+                    } else {
+                        print::note(context, &format!("{task} was told"));
+                    }
+                    return Ok(0);
+                }
+                return Err(ApiError::new(ErrorKind::State, format!("{task} was not told: {error}")));
+            }
+        }
+        if Instant::now() >= until {
+            print::note(context, &format!("{task} has it in its queue and has not answered yet"));
+            return Ok(0);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+fn uuid() -> String {
+    let bytes: Vec<u8> = {
+        let mut bytes = [0u8; 8];
+        match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
+            Ok(8) => bytes.to_vec(),
+            _ => watch::now().to_le_bytes().to_vec(),
+        }
+    };
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Removes runs that have ended.
+pub(crate) fn rm(context: &Context, args: &RmArgs) -> Result<u8, ApiError> {
+    let runs = args.runs.iter().map(|n| names::run(context, n)).collect::<Result<Vec<_>, _>>()?;
+    for run in &runs {
+        let state = watch::stored(context, *run)?;
+        if !state.is_ended() {
+            return Err(ApiError::new(ErrorKind::State, format!("run {run} has not ended")).hint(format!("`windlass cancel {run}` first")));
+        }
+    }
+    let ids: Vec<&str> = runs.iter().map(RunId::as_str).collect();
+    if args.dry_run {
+        print::out(format!("would remove: {}\n", ids.join(", ")).as_bytes())?;
+        return Ok(0);
+    }
+    if !context.global.yes {
+        if !context.can_ask() {
+            return Err(ApiError::new(ErrorKind::Usage, format!("this would remove {} for good", ids.join(", ")))
+                .hint("`--yes` does it; `--dry-run` only says what"));
+        }
+        if !confirm(&format!("remove {} for good, with its record, results and undo?", ids.join(", "))) {
+            return Ok(0);
+        }
+    }
+    let mut client = host::daemon(context)?;
+    for run in &runs {
+        call(&mut client, Request::Remove { run: *run })?;
+        if !context.global.json {
+            print::note(context, &format!("run {run} is gone"));
+        }
+    }
+    if context.global.json {
+        print::json(&serde_json::json!({ "removed": ids }))?;
+    }
+    Ok(0)
+}

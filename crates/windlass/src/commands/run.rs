@@ -1,0 +1,221 @@
+//! `run` and `attach`.
+
+use crate::cli::{Cap, RunArg, RunArgs};
+use crate::commands::setup;
+use crate::context::Context;
+use crate::watch::{self, End, Options};
+use crate::{host, names, print};
+use std::io::{IsTerminal, Read};
+use windlass_api::request::{CapChoice, RunRequest};
+use windlass_api::response::PlanDoc;
+use windlass_api::{ApiError, Client, ErrorKind, Reply, Request};
+use windlass_engine::prepare::Setup;
+use windlass_events::spec::RedGate;
+
+/// The longest goal read from standard input, in bytes.
+const MAX_GOAL: u64 = 1 << 20;
+
+/// Creates a run and watches it.
+pub(crate) fn run(context: &Context, args: RunArgs) -> Result<u8, ApiError> {
+    let goal = goal(context, &args)?;
+    let request = request(context, &args, goal)?;
+    if context.can_ask() && !args.dry_run {
+        ask_trust(context)?;
+    }
+    begin(context, request, &args)
+}
+
+/// Sends a request to an engine and watches what comes of it.
+pub(crate) fn begin(context: &Context, request: RunRequest, args: &RunArgs) -> Result<u8, ApiError> {
+    if args.no_daemon {
+        let inline = host::Inline::start(context)
+            .map_err(|e| ApiError::new(ErrorKind::Missing, format!("the engine cannot begin: {e:#}")))?;
+        let client = inline.client()?;
+        return created(context, client, request, args, true);
+    }
+    let client = host::daemon(context)?;
+    created(context, client, request, args, false)
+}
+
+fn created(
+    context: &Context,
+    mut client: Client,
+    request: RunRequest,
+    args: &RunArgs,
+    tied: bool,
+) -> Result<u8, ApiError> {
+    let reply = client.call(Request::Run(Box::new(request))).map_err(windlass_api::ClientError::into_api)?;
+    match reply {
+        Reply::Planned(plan) => {
+            show_plan(context, &plan)?;
+            Ok(0)
+        }
+        Reply::Created { run, plan } => {
+            if args.detach {
+                if context.global.json {
+                    print::json(&serde_json::json!({ "run": run }))?;
+                } else {
+                    print::note(context, &plan.shape);
+                    print::out(format!("{run}\n").as_bytes())?;
+                }
+                return Ok(0);
+            }
+            let options = Options { tied, start_card: true };
+            match watch::watch(context, client, run, options)? {
+                End::Stopped(code) => Ok(code),
+                End::Detached => Ok(130),
+            }
+        }
+        other => Err(ApiError::new(ErrorKind::Internal, format!("the engine answered {other:?}"))),
+    }
+}
+
+/// The goal: as typed, from standard input, or from an editor.
+fn goal(context: &Context, args: &RunArgs) -> Result<String, ApiError> {
+    let usage = |m: &str| ApiError::new(ErrorKind::Usage, m);
+    match args.goal.as_deref() {
+        Some("-") => {
+            let mut text = String::new();
+            std::io::stdin()
+                .take(MAX_GOAL + 1)
+                .read_to_string(&mut text)
+                .map_err(|e| usage(&format!("the goal on standard input cannot be read: {e}")))?;
+            if text.len() as u64 > MAX_GOAL {
+                return Err(usage("the goal on standard input is longer than 1 MB"));
+            }
+            Ok(text)
+        }
+        Some(goal) => Ok(goal.to_owned()),
+        None => {
+            let needs_none = |name: &Option<String>| matches!(name.as_deref(), Some("review" | "checks"));
+            if needs_none(&args.team) || needs_none(&args.workflow) {
+                return Ok(String::new());
+            }
+            // A team or workflow of one's own may say all there is to do.
+            if args.workflow.is_some() || args.agent.is_some() || args.team.is_some() {
+                return Ok(String::new());
+            }
+            if std::io::stdin().is_terminal() && context.err_is_terminal() {
+                return from_editor();
+            }
+            Err(usage("there is no goal").hint("type it: windlass run \"…\", or `-` reads standard input"))
+        }
+    }
+}
+
+fn from_editor() -> Result<String, ApiError> {
+    let usage = |m: String| ApiError::new(ErrorKind::Usage, m);
+    let editor = std::env::var("VISUAL").or_else(|_| std::env::var("EDITOR")).unwrap_or_else(|_| "vi".to_owned());
+    let file = tempfile::Builder::new()
+        .prefix("windlass-goal-")
+        .suffix(".md")
+        .tempfile()
+        .map_err(|e| usage(format!("a file for the goal cannot be made: {e}")))?;
+    std::fs::write(file.path(), "\n# What do you want? Lines that begin with # are left out.\n")
+        .map_err(|e| usage(e.to_string()))?;
+    // The user's own setting may hold arguments, as it does for git.
+    let status = std::process::Command::new("sh")
+        .arg("-c")
+        .arg(format!("{editor} \"$1\""))
+        .arg("sh")
+        .arg(file.path())
+        .status()
+        .map_err(|e| usage(format!("the editor `{editor}` cannot be started: {e}")))?;
+    if !status.success() {
+        return Err(usage(format!("the editor `{editor}` ended with {status}")));
+    }
+    let text = std::fs::read_to_string(file.path()).map_err(|e| usage(e.to_string()))?;
+    let goal: Vec<&str> = text.lines().filter(|l| !l.starts_with('#')).collect();
+    let goal = goal.join("\n").trim().to_owned();
+    if goal.is_empty() { Err(usage("the goal is empty; nothing was started".to_owned())) } else { Ok(goal) }
+}
+
+/// A cap of the command line as the API takes it.
+pub(crate) fn choice(cap: Option<Cap>) -> Option<CapChoice> {
+    cap.map(|c| c.0.map_or(CapChoice::None, CapChoice::Limit))
+}
+
+fn request(context: &Context, args: &RunArgs, goal: String) -> Result<RunRequest, ApiError> {
+    let script = match &args.script {
+        Some(path) => Some(std::fs::read_to_string(path).map_err(|e| {
+            ApiError::new(ErrorKind::Usage, format!("the script {} cannot be read: {e}", path.display()))
+        })?),
+        None => None,
+    };
+    Ok(RunRequest {
+        goal,
+        cwd: context.cwd.to_string_lossy().into_owned(),
+        team: args.team.clone(),
+        workflow: args.workflow.clone(),
+        agent: args.agent.clone(),
+        role: args.role.clone(),
+        runtime: args.runtime.clone(),
+        model: args.model.clone(),
+        gates: args.gates.clone(),
+        reads: args.reads.clone(),
+        budget_usd: choice(args.budget_usd),
+        budget_tokens: choice(args.budget_tokens),
+        timeout: choice(args.timeout),
+        require_proof: args.require_proof,
+        red_gate: (context.can_ask() && !args.detach).then_some(RedGate::Ask),
+        dry_run: args.dry_run,
+        tied: args.no_daemon,
+        script,
+        env: Context::shell_env(),
+    })
+}
+
+/// Asks once what of this repository may be used, where a person can answer.
+fn ask_trust(context: &Context) -> Result<(), ApiError> {
+    let root = context.git().and_then(|git| {
+        windlass_git::Repo::discover(&git, &context.cwd).ok().flatten().map(|r| r.top().to_owned())
+    });
+    let found = Setup::load(&context.cwd, root, &Context::all_env())?;
+    if found.decision.must_ask() {
+        setup::ask_trust(context, &found)?;
+    }
+    Ok(())
+}
+
+fn show_plan(context: &Context, plan: &PlanDoc) -> Result<(), ApiError> {
+    if context.global.json {
+        return print::json(plan);
+    }
+    let mut text = format!("{}\n\n", plan.shape);
+    for task in &plan.tasks {
+        let after: Vec<&str> = task.depends_on.iter().map(windlass_events::TaskId::as_str).collect();
+        let after = if after.is_empty() { String::new() } else { format!("  after {}", after.join(", ")) };
+        let models = if task.models.is_empty() { String::new() } else { format!("  {}", task.models.join(" → ")) };
+        let writes = if task.writes { "writes" } else { "reads" };
+        text.push_str(&format!(
+            "  {}  {} ({}, {writes}){models}  at most {} starts{after}\n",
+            task.id, task.role, task.runtime, task.attempts
+        ));
+    }
+    text.push('\n');
+    for gate in &plan.gates {
+        text.push_str(&format!("  gate  {gate}\n"));
+    }
+    if plan.gates.is_empty() {
+        text.push_str("  no gate: the result will be unproven\n");
+    }
+    let caps = if plan.caps.is_empty() { "none".to_owned() } else { plan.caps.join(", ") };
+    text.push_str(&format!("  caps  {caps}\n  worst case  {} starts\n", plan.worst_case_starts));
+    for notice in &plan.notices {
+        text.push_str(&format!("  note  {}\n", windlass_resources::diag::escape(notice)));
+    }
+    text.push_str("\nnothing was started\n");
+    print::out(text.as_bytes())
+}
+
+/// Watches a run again.
+pub(crate) fn attach(context: &Context, args: &RunArg) -> Result<u8, ApiError> {
+    let run = names::to_look(context, args.run.as_deref())?;
+    let mut client = host::daemon(context)?;
+    let visit = Request::Visit { cwd: context.cwd.to_string_lossy().into_owned(), env: watch::env() };
+    client.call(visit).map_err(windlass_api::ClientError::into_api)?;
+    match watch::watch(context, client, run, Options { tied: false, start_card: false })? {
+        End::Stopped(code) => Ok(code),
+        End::Detached => Ok(130),
+    }
+}

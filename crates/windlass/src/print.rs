@@ -1,0 +1,112 @@
+//! Results on standard output, everything else on standard error. A closed pipe ends the program quietly.
+
+use crate::context::Context;
+use std::io::Write;
+use std::process::ExitCode;
+use windlass_api::status::{ErrorDoc, FailedDoc};
+use windlass_api::{ApiError, ErrorKind};
+use windlass_view::{Line, Look, Paint};
+
+/// Writes to standard output.
+///
+/// # Errors
+/// Of kind `internal` when it cannot be written; a reader that left is no error.
+pub(crate) fn out(bytes: &[u8]) -> Result<(), ApiError> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(ApiError::new(ErrorKind::Internal, format!("standard output cannot be written: {e}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a value as one line of JSON to standard output.
+///
+/// # Errors
+/// As [`out`].
+pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<(), ApiError> {
+    let mut bytes = serde_json::to_vec(value)
+        .map_err(|e| ApiError::new(ErrorKind::Internal, format!("the result cannot be written as JSON: {e}")))?;
+    bytes.push(b'\n');
+    out(&bytes)
+}
+
+/// Writes lines to standard output, painted where it is a terminal.
+///
+/// # Errors
+/// As [`out`].
+pub(crate) fn lines(context: &Context, lines: &[Line]) -> Result<(), ApiError> {
+    use std::io::IsTerminal;
+    let paint = context.paint(std::io::stdout().is_terminal());
+    out(paint.lines(lines).as_bytes())
+}
+
+/// Writes lines to standard error. What cannot be written there cannot be said anywhere.
+pub(crate) fn err_lines(context: &Context, lines: &[Line]) {
+    let paint = context.paint(context.err_is_terminal());
+    let _ = std::io::stderr().lock().write_all(paint.lines(lines).as_bytes());
+}
+
+/// Writes a note to standard error, unless less is to be said.
+pub(crate) fn note(context: &Context, text: &str) {
+    if !context.global.quiet {
+        let look = context.look(context.width(context.err_is_terminal()));
+        err_lines(context, &windlass_view::problem::note(text, &look));
+    }
+}
+
+/// Prints an error as people or programs read it, and gives its exit code.
+pub(crate) fn api_error(error: &ApiError, json: bool, context: Option<&Context>) -> ExitCode {
+    let doc = ErrorDoc::new(error.kind.as_str(), error.message.as_str()).hint(error.hint.as_str());
+    if json {
+        let failed = FailedDoc { error: doc };
+        if let Ok(mut bytes) = serde_json::to_vec(&failed) {
+            bytes.push(b'\n');
+            let _ = std::io::stdout().lock().write_all(&bytes);
+        }
+    } else {
+        match context {
+            Some(context) => {
+                let look = context.look(context.width(context.err_is_terminal()));
+                err_lines(context, &windlass_view::problem::error(&doc, &look));
+            }
+            None => {
+                let paint = Paint { color: false, ascii: false };
+                let text = paint.lines(&windlass_view::problem::error(&doc, &Look::new(100)));
+                let _ = std::io::stderr().lock().write_all(text.as_bytes());
+            }
+        }
+    }
+    ExitCode::from(error.kind.exit_code())
+}
+
+/// Prints what is wrong with a command line, or the help that was asked for.
+pub(crate) fn usage_error(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind as Kind;
+    if matches!(error.kind(), Kind::DisplayHelp | Kind::DisplayVersion) {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let typed: Vec<String> = std::env::args().skip(1).collect();
+    if typed.iter().any(|a| a == "--json") {
+        let message = error.to_string();
+        let message = message.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
+        return api_error(&ApiError::new(ErrorKind::Usage, message).hint("see `windlass --help`"), true, None);
+    }
+    if error.kind() == Kind::InvalidSubcommand
+        && let Some(goal) = typed.iter().find(|a| a.contains(char::is_whitespace))
+    {
+        let quoted = goal.replace('\'', "'\\''");
+        let error = ApiError::new(ErrorKind::Usage, "that is no command of windlass")
+            .hint(format!("to have it done, type: windlass run '{quoted}'"));
+        return api_error(&error, false, None);
+    }
+    let _ = error.print();
+    ExitCode::from(2)
+}
+
+/// Writes a text of our own to standard error.
+pub(crate) fn err_text(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}

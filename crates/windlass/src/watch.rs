@@ -1,0 +1,480 @@
+//! Watching a run to where it stops: the live frame on a terminal, plain lines elsewhere, JSON lines when asked.
+//!
+//! The watcher folds the run's events itself; the engine only sends them. When the engine is lost, the next one is found or
+//! started, and the events go on after the last one seen. Detaching never stops a run.
+
+use crate::context::{Context, terminal_size};
+use crate::{host, names, print};
+use std::io::Write;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use windlass_api::request::ShellEnv;
+use windlass_api::{ApiError, Client, ErrorKind, Frame, Request};
+use windlass_core::Run;
+use windlass_core::run::Baseline;
+use windlass_engine::{RunDir, query};
+use windlass_events::event::WaitFor;
+use windlass_events::spec::{GateSource, RedGate};
+use windlass_events::{Event, Millis, Proof, RunId, RunStatus};
+use windlass_view::{LiveScreen, LiveTask, Overlay, PlainLog, RunView, Size, end_card, start_card};
+
+/// How often the frame is drawn at most.
+const FRAME: Duration = Duration::from_millis(100);
+/// How wide plain lines may be where nobody's terminal limits them.
+const PLAIN_WIDTH: usize = 300;
+
+/// How a run is watched.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Options {
+    /// Whether ending the watching ends the run (`--no-daemon`, or no terminal for SIGINT).
+    pub(crate) tied: bool,
+    /// Whether the card at the beginning is shown.
+    pub(crate) start_card: bool,
+}
+
+/// How the watching ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The run stopped, with the exit code that says how.
+    Stopped(u8),
+    /// The person or terminal left; the run goes on.
+    Detached,
+}
+
+/// The exit code of a run in this state, or `None` while it goes on by itself.
+pub(crate) fn exit_code(run: &Run) -> Option<u8> {
+    match run.status() {
+        RunStatus::Completed if run.spec.require_proof && run.proof() != Proof::Proven => Some(1),
+        RunStatus::Completed => Some(0),
+        RunStatus::Failed => Some(1),
+        RunStatus::Cancelled => Some(130),
+        RunStatus::Blocked => Some(3),
+        RunStatus::Waiting => match run.waiting.as_ref().map(|w| w.0) {
+            Some(WaitFor::Answer | WaitFor::Approval | WaitFor::Restart) => Some(3),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// What can happen to a watcher.
+enum Happened {
+    Frame(Box<Frame>),
+    Lost,
+    Interrupt,
+    Terminate,
+    HangUp,
+    Answer(Option<String>),
+    Tick,
+}
+
+/// Watches a run until it stops or the person leaves. Prints the card at its end, and the result on standard output.
+pub(crate) fn watch(context: &Context, client: Client, run: RunId, options: Options) -> Result<End, ApiError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| ApiError::new(ErrorKind::Internal, format!("the watcher cannot begin: {e}")))?;
+    let end = runtime.block_on(Watch::new(context, run, options).follow(client));
+    // A thread may still wait for a line of the person who left.
+    runtime.shutdown_background();
+    end
+}
+
+struct Watch<'a> {
+    context: &'a Context,
+    id: RunId,
+    options: Options,
+    dir: RunDir,
+    run: Option<Run>,
+    overlay: Overlay,
+    screen: Option<LiveScreen>,
+    plain: PlainLog,
+    carded: bool,
+    asking: Option<Asking>,
+    interrupts: u32,
+    dirty: bool,
+    to: mpsc::UnboundedSender<Happened>,
+    from: Option<mpsc::UnboundedReceiver<Happened>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asking {
+    Stop,
+    RedGates,
+}
+
+impl<'a> Watch<'a> {
+    fn new(context: &'a Context, id: RunId, options: Options) -> Self {
+        let (to, from) = mpsc::unbounded_channel();
+        let dir = RunDir::of(&context.paths.project_of(id).unwrap_or_default(), id);
+        let live = context.err_is_terminal() && !context.global.json && !context.global.quiet;
+        Self {
+            context,
+            id,
+            options,
+            dir,
+            run: None,
+            overlay: Overlay::default(),
+            screen: live.then(|| LiveScreen::new(context.paint(true), true)),
+            plain: PlainLog::new(),
+            carded: !options.start_card || context.global.json || context.global.quiet,
+            asking: None,
+            interrupts: 0,
+            dirty: true,
+            to,
+            from: Some(from),
+        }
+    }
+
+    fn listen(&self, mut client: Client) -> Result<(), ApiError> {
+        let since = self.run.as_ref().map_or(0, |r| r.seq);
+        let live = self.screen.is_some();
+        client
+            .send(Request::Watch { run: self.id, since, live })
+            .map_err(windlass_api::ClientError::into_api)?;
+        let to = self.to.clone();
+        std::thread::spawn(move || {
+            while let Ok(frame) = client.next_frame() {
+                if to.send(Happened::Frame(Box::new(frame))).is_err() {
+                    return;
+                }
+            }
+            let _ = to.send(Happened::Lost);
+        });
+        Ok(())
+    }
+
+    async fn follow(mut self, client: Client) -> Result<End, ApiError> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let fail = |e: std::io::Error| ApiError::new(ErrorKind::Internal, format!("signals cannot be received: {e}"));
+        let mut int = signal(SignalKind::interrupt()).map_err(fail)?;
+        let mut term = signal(SignalKind::terminate()).map_err(fail)?;
+        let mut hup = signal(SignalKind::hangup()).map_err(fail)?;
+        let mut from = self.from.take().ok_or_else(|| ApiError::new(ErrorKind::Internal, "watched twice"))?;
+        self.listen(client)?;
+        let mut ticks = tokio::time::interval(FRAME);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let happened = tokio::select! {
+                one = from.recv() => one.unwrap_or(Happened::Lost),
+                _ = int.recv() => Happened::Interrupt,
+                _ = term.recv() => Happened::Terminate,
+                _ = hup.recv() => Happened::HangUp,
+                _ = ticks.tick(), if self.screen.is_some() && self.asking.is_none() => Happened::Tick,
+            };
+            if let Some(end) = self.take(happened)? {
+                return Ok(end);
+            }
+        }
+    }
+
+    fn take(&mut self, happened: Happened) -> Result<Option<End>, ApiError> {
+        match happened {
+            Happened::Frame(frame) => match *frame {
+                Frame::Events { events, .. } => {
+                    for (seq, at, body) in events {
+                        self.event(seq, at, &body)?;
+                    }
+                    self.dirty = true;
+                    self.said()?;
+                    return self.stopped();
+                }
+                Frame::Live { tasks, .. } => {
+                    self.overlay.tasks =
+                        tasks.into_iter().map(|(id, live)| (id, LiveTask { live, usage: None })).collect();
+                    self.dirty = true;
+                }
+                Frame::Error { error, .. } => return Err(error),
+                Frame::Reply { .. } => {}
+            },
+            Happened::Lost => self.find_engine()?,
+            Happened::Tick => self.draw(),
+            Happened::HangUp => return Ok(Some(End::Detached)),
+            Happened::Interrupt => return self.interrupted(),
+            Happened::Terminate => return self.terminated(),
+            Happened::Answer(answer) => return self.answered(answer.as_deref()),
+        }
+        Ok(None)
+    }
+
+    fn event(&mut self, seq: u64, at: Millis, body: &str) -> Result<(), ApiError> {
+        let newer = |e: String| {
+            ApiError::new(ErrorKind::Missing, format!("event {seq} of run {} is not understood: {e}", self.id))
+                .hint("a newer windlass wrote it; watch with that one")
+        };
+        let event = Event::from_json(body).map_err(|e| newer(e.to_string()))?;
+        match &mut self.run {
+            None => self.run = Some(Run::begin(self.id, at, &event).map_err(|e| newer(e.to_string()))?),
+            Some(run) => run.apply(seq, at, &event).map_err(|e| newer(e.to_string()))?,
+        }
+        if self.context.global.json {
+            self.json_line(seq, at, body)?;
+        }
+        Ok(())
+    }
+
+    /// One line per event; the last one also says how it all ended.
+    fn json_line(&self, seq: u64, at: Millis, body: &str) -> Result<(), ApiError> {
+        let mut line = format!("{{\"run\":\"{}\",\"seq\":{seq},\"at\":{at},{}", self.id, body.get(1..).unwrap_or("}"));
+        if let Some(run) = self.run.as_ref().filter(|r| r.is_ended() || r.blocked.is_some()) {
+            line.pop();
+            let exit = exit_code(run).unwrap_or(1);
+            line.push_str(&format!(",\"status\":\"{}\",\"proof\":\"{}\",\"exit\":{exit}}}", run.status(), run.proof()));
+        }
+        line.push('\n');
+        print::out(line.as_bytes())
+    }
+
+    /// Tells what changed, where lines are printed for good.
+    fn said(&mut self) -> Result<(), ApiError> {
+        let Some(run) = &self.run else { return Ok(()) };
+        if self.context.global.json || self.context.global.quiet {
+            return Ok(());
+        }
+        if !self.carded && run.is_planned() && (run.baseline == Baseline::Done || run.is_ended() || run.baseline == Baseline::Asked) {
+            self.carded = true;
+            let doc = query::status_doc(run, None, &self.dir);
+            let look = self.context.look(self.context.width(self.context.err_is_terminal()).min(120));
+            let view = RunView::new(&doc, &self.overlay, now());
+            let card = start_card(&view, &look);
+            match (&mut self.screen, terminal_size()) {
+                (Some(screen), Some((width, height))) => {
+                    let size = Size { width, height };
+                    let mut lines = card;
+                    lines.push(windlass_view::Line::new());
+                    write_err(&screen.print_above(&lines, &[], size));
+                }
+                _ => print::err_lines(self.context, &card),
+            }
+        }
+        if self.screen.is_none() {
+            let doc = query::status_doc(run, None, &self.dir);
+            let lines = self.plain.update(&doc, now(), &self.context.look(PLAIN_WIDTH));
+            print::err_lines(self.context, &lines);
+        }
+        Ok(())
+    }
+
+    fn draw(&mut self) {
+        let (Some(screen), Some(run), Some((width, height))) = (&mut self.screen, &self.run, terminal_size()) else {
+            return;
+        };
+        let size = Size { width, height };
+        let doc = query::status_doc(run, None, &self.dir);
+        let view = RunView::new(&doc, &self.overlay, now());
+        let frame = windlass_view::watch::frame(&view, &self.context.look(width), size.frame_height());
+        write_err(&screen.draw(&frame, size));
+        self.dirty = false;
+    }
+
+    /// Whether the run stopped; asks what a person must say where one is there.
+    fn stopped(&mut self) -> Result<Option<End>, ApiError> {
+        let Some(run) = &self.run else { return Ok(None) };
+        if run.baseline == Baseline::Asked && !run.is_ended() && self.context.can_ask() {
+            if self.asking.is_none() {
+                self.ask(Asking::RedGates);
+            }
+            return Ok(None);
+        }
+        let Some(code) = exit_code(run) else { return Ok(None) };
+        self.finish()?;
+        Ok(Some(End::Stopped(code)))
+    }
+
+    fn finish(&mut self) -> Result<(), ApiError> {
+        let Some(run) = self.run.take() else { return Ok(()) };
+        if !self.context.global.json && !self.context.global.quiet {
+            let git = self.context.git();
+            let project = self.context.paths.project_of(self.id).unwrap_or_default();
+            let doc = query::status_doc(&run, git.as_ref().map(|g| (g, project.as_path())), &self.dir);
+            let look = self.context.look(self.context.width(self.context.err_is_terminal()).min(120));
+            let view = RunView::new(&doc, &self.overlay, now());
+            let mut card = end_card(&view, &look);
+            match (self.screen.take(), terminal_size()) {
+                (Some(screen), Some((width, height))) => {
+                    card.insert(0, windlass_view::Line::new());
+                    write_err(&screen.finish(&card, Size { width, height }));
+                }
+                _ => print::err_lines(self.context, &card),
+            }
+        }
+        if !self.context.global.json && run.is_ended() {
+            for bytes in final_texts(&run, &self.dir)? {
+                print::out(&bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds or starts the next engine after one was lost.
+    fn find_engine(&mut self) -> Result<(), ApiError> {
+        if self.options.tied {
+            return Err(ApiError::new(ErrorKind::Internal, "the engine in this process ended")
+                .hint(format!("`windlass resume {}` goes on", self.id)));
+        }
+        let mut client = host::daemon(self.context)?;
+        // It leads the run when it has visited the project; that needs no answer that matters here.
+        let visit = Request::Visit { cwd: self.context.cwd.to_string_lossy().into_owned(), env: Context::shell_env() };
+        client.call(visit).map_err(windlass_api::ClientError::into_api)?;
+        self.listen(client)
+    }
+
+    fn ask(&mut self, what: Asking) {
+        self.asking = Some(what);
+        let look = self.context.look(self.context.width(true));
+        let lines = match (what, &self.run) {
+            (Asking::RedGates, Some(run)) => {
+                let red: Vec<&str> = (0u32..)
+                    .zip(&run.spec.gates)
+                    .filter(|(i, g)| {
+                        matches!(g.source, GateSource::Config | GateSource::Detected)
+                            && run.baseline_of(*i).and_then(|t| t.end.as_ref()).is_some_and(|e| !e.is_green())
+                    })
+                    .map(|(_, g)| g.command.as_str())
+                    .collect();
+                windlass_view::home::red_gates_question(&red, &look)
+            }
+            _ => windlass_view::home::stop_question(self.id.as_str(), &look),
+        };
+        if let (Some(screen), Some((width, height))) = (&mut self.screen, terminal_size()) {
+            write_err(&screen.print_above(&lines, &[], Size { width, height }));
+        } else {
+            print::err_lines(self.context, &lines);
+        }
+        write_err("> ");
+        let to = self.to.clone();
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let answer = match std::io::stdin().read_line(&mut line) {
+                Ok(n) if n > 0 => Some(line.trim().to_lowercase()),
+                _ => None,
+            };
+            let _ = to.send(Happened::Answer(answer));
+        });
+    }
+
+    fn answered(&mut self, answer: Option<&str>) -> Result<Option<End>, ApiError> {
+        let Some(asking) = self.asking.take() else { return Ok(None) };
+        match (asking, answer) {
+            (Asking::Stop, Some("w" | "k")) => {
+                self.interrupts = 0;
+                Ok(None)
+            }
+            (Asking::Stop, Some("c")) => {
+                self.cancel("user")?;
+                Ok(None)
+            }
+            (Asking::Stop, _) => Ok(Some(self.detach())),
+            (Asking::RedGates, Some("m" | "mend" | "")) => self.settle(RedGate::Mend),
+            (Asking::RedGates, Some("l" | "leave")) => self.settle(RedGate::LeaveOut),
+            (Asking::RedGates, Some("s" | "stop")) => self.settle(RedGate::Stop),
+            (Asking::RedGates, Some(_)) => {
+                self.ask(Asking::RedGates);
+                Ok(None)
+            }
+            (Asking::RedGates, None) => Ok(Some(self.detach())),
+        }
+    }
+
+    fn settle(&mut self, answer: RedGate) -> Result<Option<End>, ApiError> {
+        self.request(Request::SettleGates { run: self.id, answer })?;
+        Ok(None)
+    }
+
+    fn detach(&mut self) -> End {
+        if let (Some(screen), Some((width, height))) = (self.screen.take(), terminal_size()) {
+            write_err(&screen.finish(&[], Size { width, height }));
+        }
+        print::note(
+            self.context,
+            &format!("run {} goes on; `windlass attach {}` watches it again", self.id, self.id),
+        );
+        End::Detached
+    }
+
+    fn interrupted(&mut self) -> Result<Option<End>, ApiError> {
+        self.interrupts += 1;
+        let asks = self.context.can_ask() && !self.options.tied;
+        if asks && self.interrupts == 1 && self.asking.is_none() {
+            self.ask(Asking::Stop);
+            return Ok(None);
+        }
+        if self.interrupts > 1 && self.asking == Some(Asking::Stop) {
+            self.asking = None;
+            write_err("\n");
+        }
+        self.cancel("signal")?;
+        Ok(None)
+    }
+
+    fn terminated(&mut self) -> Result<Option<End>, ApiError> {
+        if self.context.can_ask() && !self.options.tied {
+            // The terminal's program is being ended, not the run.
+            return Ok(Some(self.detach()));
+        }
+        self.cancel("signal")?;
+        Ok(None)
+    }
+
+    fn cancel(&mut self, by: &str) -> Result<(), ApiError> {
+        match self.request(Request::Cancel { run: self.id, task: None, by: by.to_owned() }) {
+            // It ended meanwhile: its end is on the way.
+            Err(e) if e.kind == ErrorKind::State => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Asks on a connection of its own: the watching one is busy.
+    fn request(&self, request: Request) -> Result<(), ApiError> {
+        let mut client = if self.options.tied {
+            let socket = self.context.paths.runtime.join(format!("inline-{}.sock", std::process::id()));
+            Client::connect(&socket, host::VERSION).map_err(windlass_api::ClientError::into_api)?
+        } else {
+            host::daemon(self.context)?
+        };
+        client.call(request).map(|_| ()).map_err(windlass_api::ClientError::into_api)
+    }
+}
+
+/// The texts that a run ends with: the results of the tasks that nothing depends on, byte for byte.
+pub(crate) fn final_texts(run: &Run, dir: &RunDir) -> Result<Vec<Vec<u8>>, ApiError> {
+    let mut all = Vec::new();
+    let last = run.tasks.iter().filter(|t| t.dependants.is_empty());
+    for task in last {
+        let Some(result) = task.attempts.iter().rev().find_map(|a| a.end.as_ref()?.result.as_ref()) else { continue };
+        let path = dir.0.join(&result.path);
+        let bytes = std::fs::read(&path).map_err(|e| {
+            ApiError::new(ErrorKind::Missing, format!("the result of {} cannot be read: {}: {e}", task.spec.id, path.display()))
+                .hint(format!("`windlass logs {}/{} --raw` has what the worker wrote", run.id, task.spec.id))
+        })?;
+        all.push(bytes);
+    }
+    if all.len() > 1 {
+        for text in &mut all {
+            if text.last().is_some_and(|b| *b != b'\n') {
+                text.push(b'\n');
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// A run as it stands in the journal, for commands that need no engine.
+pub(crate) fn stored(context: &Context, run: RunId) -> Result<Run, ApiError> {
+    names::load(context, run).map(|(run, _)| run)
+}
+
+/// The environment that an engine may need of this shell.
+pub(crate) fn env() -> ShellEnv {
+    Context::shell_env()
+}
+
+pub(crate) fn now() -> Millis {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+fn write_err(text: &str) {
+    let mut err = std::io::stderr().lock();
+    // A terminal that is gone shows by SIGHUP.
+    let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+}
