@@ -1,0 +1,9 @@
+//! Parts of the engine die at any moment: nothing is lost, nothing happens twice, and the run ends by itself.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a test may panic")]
+
+#[path = "crash/campaign.rs"]
+mod campaign;
+#[path = "crash/daemon_killed.rs"]
+mod daemon_killed;
+#[path = "crash/world.rs"]
+mod world;
