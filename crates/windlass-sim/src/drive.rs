@@ -1,0 +1,554 @@
+//! The driver of an engine, one step at a time: what the machine gave out is performed against the world, and what
+//! happened is reported. The engine may die between any two of these steps.
+
+use crate::engine::{Commit, Engine, Job, Open, Stage};
+use crate::law::{Check, Law, broken, hold};
+use crate::sim::Sim;
+use crate::swarm::Fault;
+use crate::worker::{Key, Name};
+use crate::world::{File, Fork};
+use windlass_core::{Effect, FOLD_VERSION, Input, Run};
+use windlass_engine::machine::{CommitFailure, In, Out, Part};
+use windlass_events::event::{AttemptEnd, GateEnd, Snapshot};
+use windlass_events::outcome::Failure;
+use windlass_events::{ErrorClass, Event, RunId};
+use windlass_store::{
+    Append, AppendError, LeaseError, LeaseName, ReadStore, Record, Store, StoreError, TreeId,
+};
+
+/// How long a driver waits before it tries again what the store refused.
+const AGAIN_MS: i64 = 1_000;
+
+impl Sim {
+    /// Gives the machine what came in.
+    pub(crate) fn hear(&mut self, e: &mut Engine) -> Check {
+        let mut inputs = Vec::new();
+        let most = if self.world.swarm.batches { 1 + self.rng.below(4) } else { 1 };
+        while (inputs.len() as u64) < most {
+            let Some(input) = e.inbox.pop_front() else { break };
+            if let In::Run(run, again) = &input
+                && self.world.swarm.duplicates
+                && self.rng.chance(1, 5)
+            {
+                e.inbox.push_back(In::Run(*run, again.clone()));
+            }
+            inputs.push(input);
+        }
+        let opens = inputs.iter().any(|i| matches!(i, In::Opened { .. }));
+        let asked: Vec<(u64, RunId)> = inputs
+            .iter()
+            .filter_map(|i| if let In::Ask { request, run, .. } = i { Some((*request, *run)) } else { None })
+            .collect();
+        self.log(|| format!("  in {inputs:?}"));
+        self.give(e, inputs, opens)?;
+        if self.world.fault == Some(Fault::AnswerBeforeCommit) {
+            for (request, run) in asked {
+                if let Some(seq) = e.machine.run(run).map(|r| r.seq) {
+                    self.answered(request, &Ok(seq))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Time passes for the machine.
+    pub(crate) fn tick(&mut self, e: &mut Engine) -> Check {
+        self.give(e, vec![In::Tick], false)
+    }
+
+    fn give(&mut self, e: &mut Engine, mut inputs: Vec<In>, opens: bool) -> Check {
+        let before = e.machine.slots_used();
+        let outs = match inputs.pop() {
+            Some(only) if inputs.is_empty() => e.machine.step(only, self.world.wall),
+            Some(last) => {
+                inputs.push(last);
+                e.machine.step_all(inputs, self.world.wall)
+            }
+            None => return Ok(()),
+        };
+        let after = e.machine.slots_used();
+        hold(opens || after <= before.max(e.slots), Law::Limit, || {
+            format!("an engine with {} slots uses {after}, after {before}", e.slots)
+        })?;
+        e.outbox.extend(outs);
+        Ok(())
+    }
+
+    /// Takes one thing from what the machine gave out.
+    pub(crate) fn perform(&mut self, e: &mut Engine) -> Check {
+        let Some(out) = e.outbox.pop_front() else { return Ok(()) };
+        self.log(|| format!("  out {out:?}"));
+        match out {
+            Out::Commit { batch, parts } => {
+                if self.world.fault == Some(Fault::ActBeforeCommit) {
+                    for part in &parts {
+                        self.act_early(e, part);
+                    }
+                }
+                e.commit = Some(Commit { batch, parts, results: None });
+            }
+            Out::Perform { run, effect, recovering } => self.effect(e, run, effect, recovering),
+            Out::Answer { request, result } => {
+                if let Some(lease) = self.created_in_vain(e, request, result.is_err()) {
+                    self.add(e, Job::FreeRun { lease });
+                }
+                self.answered(request, &result.map_err(|e| e.to_string()))?;
+            }
+            Out::Announce { run, events } => {
+                let head = self.world.journals.head(run);
+                for event in events {
+                    hold(event.seq <= head, Law::Answer, || format!("{event:?} is told and not durable"))?;
+                }
+            }
+            Out::Reopen { run, at } => {
+                e.drop_jobs(run);
+                e.to_open.push_back(Open { run, at, takeover: false, asks: vec![] });
+            }
+            Out::Forget { run, .. } => {
+                e.drop_jobs(run);
+                if let Some(lease) = e.leases.remove(&run) {
+                    self.add(e, Job::FreeRun { lease });
+                }
+            }
+            Out::WantTree { root } => self.add(e, Job::WantTree { root }),
+            Out::FreeTree { root } => {
+                if let Some(lease) = e.trees.remove(&root) {
+                    self.add(e, Job::FreeTree { lease });
+                }
+            }
+            Out::Snapshot { run } => self.snapshot(e, run),
+        }
+        Ok(())
+    }
+
+    fn created_in_vain(&self, e: &mut Engine, request: u64, refused: bool) -> Option<windlass_store::Lease> {
+        let run = self.requests.get(&request).filter(|r| refused && r.creates)?.run;
+        if e.machine.run(run).is_some() { None } else { e.leases.remove(&run) }
+    }
+
+    /// Keeps a state as a cache, where it is not ahead of the journal.
+    pub(crate) fn snapshot(&mut self, e: &Engine, run: RunId) {
+        if !e.machine.is_settled(run) {
+            return;
+        }
+        let Some(state) = e.machine.run(run) else { return };
+        if let Ok(bytes) = serde_json::to_vec(state) {
+            let snapshot = windlass_store::Snapshot { seq: state.seq, fold_version: FOLD_VERSION, bytes };
+            // A cache: whoever cannot write it goes on without.
+            let _ = self.world.store.put_snapshot(run, &snapshot);
+        }
+    }
+
+    fn add(&mut self, e: &mut Engine, job: Job) {
+        let id = self.world.id();
+        e.jobs.insert(id, job);
+    }
+
+    fn act_early(&mut self, e: &mut Engine, part: &Part) {
+        for (_, event) in &part.events {
+            let name = match event {
+                Event::AttemptStarted { task, n, .. } => Name::Attempt(task.clone(), *n),
+                Event::GateStarted { key } => Name::Gate(key.clone()),
+                _ => continue,
+            };
+            if let Some(run) = e.machine.run(part.run) {
+                let order = self.world.order(run, name);
+                self.add(e, Job::Work { order, stage: Stage::Begin });
+            }
+        }
+    }
+
+    fn effect(&mut self, e: &mut Engine, run: RunId, effect: Effect, recovering: bool) {
+        let work = |sim: &mut Self, e: &mut Engine, name: Name| {
+            let Some(state) = e.machine.run(run) else { return };
+            let order = sim.world.order(state, name);
+            let known =
+                e.jobs.values().any(|j| matches!(j, Job::Work { order: o, .. } if o.key == order.key));
+            if !known {
+                let stage = if recovering { Stage::Probe } else { Stage::Begin };
+                sim.add(e, Job::Work { order, stage });
+            }
+        };
+        match effect {
+            Effect::Attempt { task, n } => work(self, e, Name::Attempt(task, n)),
+            Effect::Gate(key) => work(self, e, Name::Gate(key)),
+            Effect::StopAttempt { task, n, .. } => {
+                self.add(e, Job::Stop { key: Key { run, name: Name::Attempt(task, n) } });
+            }
+            Effect::StopGate(key) => self.add(e, Job::Stop { key: Key { run, name: Name::Gate(key) } }),
+            Effect::Sweep { task, n } => self.add(e, Job::Sweep { run, task, n }),
+            Effect::KeepTree { task, n, before } => self.add(e, Job::Keep { run, task, n, before }),
+            Effect::Steer { id, task, n, .. } => {
+                self.add(e, Job::Steer { run, id, task, n, recovering });
+            }
+        }
+    }
+
+    /// The store's side of a commit, then the word of it.
+    pub(crate) fn commit(&mut self, e: &mut Engine) -> Check {
+        let Some(commit) = &mut e.commit else { return Ok(()) };
+        if let Some(results) = commit.results.take() {
+            let batch = commit.batch;
+            e.commit = None;
+            e.inbox.push_back(In::Committed { batch, results });
+            return Ok(());
+        }
+        let parts = &commit.parts;
+        if self.world.swarm.conflict && self.rng.chance(1, 30) {
+            let refused = || Err(CommitFailure::Conflict("refused".into()));
+            commit.results = Some(parts.iter().map(|_| refused()).collect());
+            return Ok(());
+        }
+        let lies = self.world.swarm.lying_commit && self.rng.chance(1, 40);
+        let mut batch = Vec::new();
+        for part in parts {
+            let mut records = Vec::new();
+            for (at, event) in &part.events {
+                match event.to_json() {
+                    Ok(body) => records.push(Record { at: *at, body }),
+                    Err(e) => return broken(Law::ReplayIsLive, e.to_string()),
+                }
+            }
+            records.extend(self.forge(part));
+            let append = Append::new(part.run, part.expected, part.epoch, records);
+            batch.push(if part.sync { append.synced() } else { append });
+        }
+        let results = self.world.append(batch)?;
+        let results = results.into_iter().map(|r| match r {
+            Ok(_) if lies => Err(CommitFailure::Unavailable("no word of it".into())),
+            Ok(seq) => Ok(seq),
+            Err(e @ AppendError::Fenced { .. }) => Err(CommitFailure::Fenced(e.to_string())),
+            Err(e @ AppendError::Commit(_)) => Err(CommitFailure::Unavailable(e.to_string())),
+            Err(e) => Err(CommitFailure::Conflict(e.to_string())),
+        });
+        commit.results = Some(results.collect());
+        Ok(())
+    }
+
+    /// The planted fault that writes behind the fold's back: a task that is over is started again.
+    fn forge(&self, part: &Part) -> Option<Record> {
+        if self.world.fault != Some(Fault::TerminalLeft) {
+            return None;
+        }
+        let run = &self.world.journals.books.get(&part.run)?.run;
+        let over = run.tasks.iter().find(|t| t.status().is_terminal() && !t.attempts.is_empty())?;
+        let event = Event::AttemptStarted {
+            task: over.spec.id.clone(),
+            n: over.next_n(),
+            cause: windlass_events::event::Cause::Retry,
+            session: None,
+            model: None,
+        };
+        let at = part.events.last().map_or(run.updated_at, |(at, _)| *at);
+        event.to_json().ok().map(|body| Record { at, body })
+    }
+
+    /// Leases and reads a run.
+    pub(crate) fn open(&mut self, e: &mut Engine, index: usize) -> Check {
+        let Some(mut open) = e.to_open.remove(index) else { return Ok(()) };
+        let run = open.run;
+        if e.machine.run(run).is_some() {
+            for (request, input) in open.asks {
+                e.inbox.push_back(In::Ask { request, run, input });
+            }
+            return Ok(());
+        }
+        let now = self.world.wall;
+        let ours = |e: &Engine, sim: &Self| {
+            let lease = e.leases.get(&run)?;
+            let there = sim.world.store.lease(&lease.name).ok().flatten()?;
+            (there.epoch == lease.epoch && there.owner.is_some()).then_some(lease.epoch)
+        };
+        let epoch = match ours(e, self) {
+            Some(epoch) => epoch,
+            None => match self.world.store.acquire(&LeaseName::Run(run), &e.owner, now, open.takeover) {
+                Ok(lease) => {
+                    let epoch = lease.epoch;
+                    e.leases.insert(run, lease);
+                    epoch
+                }
+                Err(LeaseError::Held(_)) => {
+                    e.leases.remove(&run);
+                    for (request, _) in open.asks {
+                        self.withdraw(request);
+                    }
+                    return Ok(());
+                }
+                Err(_) => {
+                    open.at = now.saturating_add(AGAIN_MS);
+                    e.to_open.push_back(open);
+                    return Ok(());
+                }
+            },
+        };
+        let loaded = match self.world.store.load(run, FOLD_VERSION) {
+            Ok(loaded) => loaded,
+            Err(e) => return broken(Law::ReplayIsLive, e.to_string()),
+        };
+        let mut state: Option<Run> = loaded.snapshot.and_then(|s| serde_json::from_slice(&s.bytes).ok());
+        for stored in &loaded.tail {
+            let event = match Event::from_json(&stored.body) {
+                Ok(event) => event,
+                Err(e) => return broken(Law::ReplayIsLive, e.to_string()),
+            };
+            let folded = match &mut state {
+                None => Run::begin(run, stored.at, &event).map(|r| state = Some(r)),
+                Some(r) => r.apply(stored.seq, stored.at, &event),
+            };
+            if let Err(e) = folded {
+                return broken(Law::ReplayIsLive, e.to_string());
+            }
+        }
+        let Some(mut state) = state else {
+            // It never became durable.
+            if let Some(lease) = e.leases.remove(&run) {
+                self.add(e, Job::FreeRun { lease });
+            }
+            open.asks.into_iter().for_each(|(request, _)| self.withdraw(request));
+            return Ok(());
+        };
+        let same = self.world.journals.books.get(&run).is_some_and(|b| b.run == state);
+        hold(same, Law::ReplayIsLive, || {
+            format!("{run} is read as another state than its journal folds to")
+        })?;
+        if self.world.fault == Some(Fault::CapNotHeld) {
+            state.caps = windlass_events::spec::Caps::default();
+        }
+        let secrets = !self.world.swarm.secrets || self.rng.coin();
+        e.inbox.push_back(In::Opened { run: Box::new(state), epoch, secrets });
+        for (request, input) in open.asks {
+            e.inbox.push_back(In::Ask { request, run, input });
+        }
+        Ok(())
+    }
+
+    /// Whether a job can go on.
+    pub(crate) fn is_ready(&self, e: &Engine, job: &Job) -> bool {
+        let w = &self.world;
+        match job {
+            Job::Work { order, stage } => match stage {
+                Stage::Forked(id) => w.forked.contains_key(id),
+                Stage::Watch { seen, .. } => w
+                    .worker(&order.key)
+                    .is_none_or(|worker| worker.frames.len() > *seen || !worker.is_locked()),
+                _ => true,
+            },
+            Job::Stop { key } => !e.is_starting(key),
+            Job::Steer { run, task, n, .. } => {
+                !e.is_starting(&Key { run: *run, name: Name::Attempt(task.clone(), *n) })
+            }
+            Job::FreeTree { .. } | Job::FreeRun { .. } => !w.disk_full,
+            _ => true,
+        }
+    }
+
+    /// Does the next part of a job.
+    pub(crate) fn job(&mut self, e: &mut Engine, by: u32, id: u64) -> Check {
+        let Some(job) = e.jobs.remove(&id) else { return Ok(()) };
+        self.log(|| format!("  job {job:?}"));
+        if !matches!(job, Job::WantTree { .. }) {
+            self.world.progress += 1;
+        }
+        let next = match job {
+            Job::Work { order, stage } => match self.work(e, by, &order, stage) {
+                Some(stage) => Some(Job::Work { order, stage }),
+                None => None,
+            },
+            Job::Stop { key } => {
+                if let Some(worker) = self.world.worker_mut(&key) {
+                    worker.stop();
+                }
+                None
+            }
+            Job::Sweep { run, task, n } => {
+                let key = Key { run, name: Name::Attempt(task.clone(), n) };
+                let left = self.world.worker_mut(&key).map(|w| w.sweep()).unwrap_or_default();
+                e.inbox.push_back(In::Run(run, Input::AttemptSwept { task, n, left }));
+                None
+            }
+            Job::Keep { run, task, n, before } => {
+                let input = if self.world.swarm.keep_fails && self.rng.chance(1, 10) {
+                    Input::TreeNotKept { task, failure: Failure::new(ErrorClass::Internal, "git") }
+                } else {
+                    let root = e.machine.run(run).map(|r| r.spec.tree.root.clone()).unwrap_or_default();
+                    let snapshot = self.kept(run, self.world.tree(&root));
+                    Input::TreeKept { task, n, before, snapshot, head_was: None }
+                };
+                e.inbox.push_back(In::Run(run, input));
+                None
+            }
+            Job::Steer { run, id, task, n, recovering } => {
+                let key = Key { run, name: Name::Attempt(task, n) };
+                let worker = self.world.worker_mut(&key).filter(|w| w.agent_runs() && w.is_locked());
+                let error = match worker {
+                    // Whether a former engine brought it is not known, and twice is worse than not at all.
+                    _ if recovering => "the engine ended before it was known whether it arrived".to_owned(),
+                    Some(worker) => {
+                        hold(!worker.steers.contains(&id), Law::Steer, || format!("{id} arrives twice"))?;
+                        worker.steers.push(id.clone());
+                        String::new()
+                    }
+                    None => "there is no live worker".to_owned(),
+                };
+                Some(Job::SteerSaid { run, id, error })
+            }
+            Job::SteerSaid { run, id, error } => {
+                e.inbox.push_back(In::Run(run, Input::SteerDelivered { id, error }));
+                None
+            }
+            Job::WantTree { root } => {
+                self.want_tree(e, root);
+                None
+            }
+            Job::FreeTree { lease } | Job::FreeRun { lease } => match self.world.store.release(&lease) {
+                Ok(_) => None,
+                Err(_) => Some(Job::FreeRun { lease }),
+            },
+        };
+        if let Some(job) = next {
+            e.jobs.insert(id, job);
+        }
+        Ok(())
+    }
+
+    fn want_tree(&mut self, e: &mut Engine, root: String) {
+        let Some(tree) = TreeId::parse(&root) else { return };
+        let got = self.world.store.acquire(&LeaseName::Tree(tree), &e.owner, self.world.wall, false);
+        let holder = match got {
+            Ok(lease) => {
+                e.trees.insert(root.clone(), lease);
+                None
+            }
+            Err(LeaseError::Held(held)) => Some(held.owner.id.to_string()),
+            Err(LeaseError::Store(StoreError::DiskFull { .. })) => Some("a full disk".to_owned()),
+            Err(e) => Some(e.to_string()),
+        };
+        e.inbox.push_back(In::Tree { root, holder });
+    }
+
+    fn kept(&mut self, run: RunId, tree: u64) -> Snapshot {
+        let n = self.world.refs.entry(run).or_insert(0);
+        *n += 1;
+        Snapshot { n: *n, commit: format!("c{n}"), tree: format!("t{tree}"), head: None }
+    }
+
+    fn work(&mut self, e: &mut Engine, by: u32, order: &crate::worker::Order, stage: Stage) -> Option<Stage> {
+        let key = &order.key;
+        match stage {
+            Stage::Begin => {
+                let id = self.world.id();
+                self.world.forks.insert(id, Fork { order: order.clone(), by });
+                Some(Stage::Forked(id))
+            }
+            Stage::Forked(id) => match self.world.forked.remove(&id) {
+                Some(true) => Some(Stage::Watch { seen: 0, adopted: false }),
+                Some(false) => Some(Stage::Probe),
+                None => Some(Stage::Forked(id)),
+            },
+            Stage::Probe if self.world.fault == Some(Fault::SecondStart) => {
+                self.world.files.remove(key);
+                Some(Stage::Begin)
+            }
+            Stage::Probe => match self.world.files.get(key) {
+                Some(File::Of(_)) => Some(Stage::Watch { seen: 0, adopted: true }),
+                Some(File::Tombstone) => {
+                    self.report_absent(e, key);
+                    None
+                }
+                // The claim is taken first, exclusively: a shim that comes late finds it. Only then it is said.
+                None if self.world.fault != Some(Fault::NoTombstone) => {
+                    self.world.files.insert(key.clone(), File::Tombstone);
+                    Some(Stage::Probe)
+                }
+                None => {
+                    self.report_absent(e, key);
+                    None
+                }
+            },
+            Stage::Watch { seen, adopted } => self.watch(e, key, seen, adopted),
+            Stage::SweepGate => {
+                if let Some(worker) = self.world.worker_mut(key) {
+                    worker.sweep();
+                }
+                if let Name::Gate(gate) = &key.name {
+                    e.inbox.push_back(In::Run(key.run, Input::GateLost { key: gate.clone() }));
+                }
+                None
+            }
+        }
+    }
+
+    fn report_absent(&mut self, e: &mut Engine, key: &Key) {
+        let input = match &key.name {
+            Name::Attempt(task, n) => {
+                Input::AttemptAbsent { task: task.clone(), n: *n, reason: "no claim".into() }
+            }
+            Name::Gate(gate) => Input::GateLost { key: gate.clone() },
+        };
+        e.inbox.push_back(In::Run(key.run, input));
+    }
+
+    /// Follows a worker's file: its use as it goes, its end.
+    fn watch(&mut self, e: &mut Engine, key: &Key, seen: usize, adopted: bool) -> Option<Stage> {
+        let worker = self.world.worker(key)?;
+        let frames = worker.frames.len();
+        let session = worker.session();
+        let mut usage = worker.usage();
+        if adopted
+            && self.world.fault == Some(Fault::UsageDoubled)
+            && let Name::Attempt(task, n) = &key.name
+            && let Some(known) =
+                e.machine.run(key.run).and_then(|r| r.task_by_id(task)).and_then(|t| t.attempt(*n))
+        {
+            usage = usage.plus(&known.usage);
+        }
+        if worker.is_locked() {
+            if frames > seen
+                && let Name::Attempt(task, n) = &key.name
+                && self.rng.chance(2, 3)
+            {
+                let input = Input::Observed { task: task.clone(), n: *n, usage, session };
+                e.inbox.push_back(In::Run(key.run, input));
+            }
+            return Some(Stage::Watch { seen: frames, adopted });
+        }
+        let tree_now = self.world.tree(&worker.order.root);
+        let (tree_was, reads) = (worker.tree, !worker.order.writes);
+        let end = worker.end.as_ref().filter(|end| end.sweep.left.is_empty());
+        let outcome = end.map(|end| worker.outcome(end));
+        let input = match (&key.name, outcome) {
+            (Name::Attempt(task, n), Some((outcome, class))) => {
+                let end = AttemptEnd {
+                    outcome,
+                    usage,
+                    session,
+                    model: None,
+                    result: None,
+                    artifacts: vec![],
+                    failure: class.map(|k| Failure::new(k, "x")),
+                    verdict: None,
+                };
+                let touched = (reads && tree_was != tree_now)
+                    .then(|| Box::new((self.kept(key.run, tree_was), self.kept(key.run, tree_now))));
+                Input::AttemptEnded { task: task.clone(), n: *n, end: Box::new(end), touched }
+            }
+            (Name::Attempt(task, n), None) => {
+                Input::AttemptLost { task: task.clone(), n: *n, usage, session, last: String::new() }
+            }
+            (Name::Gate(gate), Some((outcome, _))) => {
+                let end = GateEnd {
+                    outcome,
+                    ms: 5,
+                    tree_before: Some(format!("t{tree_was}")),
+                    tree_after: Some(format!("t{tree_now}")),
+                    tail: String::new(),
+                    path: String::new(),
+                };
+                Input::GateEnded { key: gate.clone(), end: Box::new(end) }
+            }
+            (Name::Gate(_), None) => return Some(Stage::SweepGate),
+        };
+        e.inbox.push_back(In::Run(key.run, input));
+        None
+    }
+}

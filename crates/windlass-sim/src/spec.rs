@@ -1,0 +1,100 @@
+//! Random runs.
+
+use crate::rng::Rng;
+use crate::swarm::Swarm;
+use std::collections::BTreeMap;
+use windlass_events::spec::{
+    Caps, GateSource, GateSpec, Limits, RedGate, RunSpec, Shape, TaskSpec, TreeSpec,
+};
+use windlass_events::{Access, Event, RuntimeKind, TaskId};
+
+/// The events that create a random run.
+pub(crate) fn creation(rng: &mut Rng, swarm: &Swarm) -> Vec<Event> {
+    let count = 1 + rng.below(7);
+    let gates: Vec<GateSpec> = (0..rng.below(3))
+        .map(|i| GateSpec {
+            command: format!("gate {i}"),
+            source: if rng.coin() { GateSource::User } else { GateSource::Config },
+            limit_ms: 60_000,
+        })
+        .collect();
+    let tasks: Vec<TaskSpec> = (0..count).map(|i| task(rng, i, gates.len())).collect();
+    let mut roles = BTreeMap::new();
+    if rng.coin() {
+        roles.insert("reviewer".to_owned(), 1);
+    }
+    let root = if swarm.one_tree || rng.coin() { "/r" } else { "/other" };
+    let spec = RunSpec {
+        goal: "g".into(),
+        shape: Shape::default(),
+        cwd: root.into(),
+        tree: TreeSpec { root: root.into(), git: rng.chance(3, 4), branch: None, head: None },
+        caps: caps(rng),
+        limits: Limits { run: 1 + u32::try_from(rng.below(4)).unwrap_or(0), roles },
+        gates,
+        red_gate: rng
+            .pick(&[RedGate::Mend, RedGate::Ask, RedGate::LeaveOut, RedGate::Stop])
+            .unwrap_or(RedGate::Mend),
+        repair_rounds: u32::try_from(rng.below(3)).unwrap_or(0),
+        require_proof: false,
+        env: BTreeMap::new(),
+        secret_names: if swarm.secrets { vec!["KEY".into()] } else { vec![] },
+        agents: BTreeMap::new(),
+        programs: BTreeMap::new(),
+        skills: BTreeMap::new(),
+        script: None,
+        notices: vec![],
+        task_count: u32::try_from(count).unwrap_or(1),
+        tied: false,
+    };
+    let mut events = vec![Event::RunCreated(Box::new(spec))];
+    // Large plans come in portions.
+    let (first, rest) = tasks.split_at(rng.index(tasks.len() + 1));
+    for portion in [first, rest] {
+        if !portion.is_empty() {
+            events.push(Event::TasksPlanned { tasks: portion.to_vec() });
+        }
+    }
+    events
+}
+
+/// Caps that are soon reached, or none.
+pub(crate) fn caps(rng: &mut Rng) -> Caps {
+    Caps {
+        microusd: rng.coin().then(|| 300 + rng.below(2_000)),
+        tokens: rng.chance(1, 4).then(|| 100 + rng.below(400)),
+        unpriced_tokens: None,
+        wall_ms: rng.chance(1, 3).then(|| 5_000 + rng.below(100_000)),
+    }
+}
+
+fn task(rng: &mut Rng, i: u64, gates: usize) -> TaskSpec {
+    let model = rng.coin();
+    TaskSpec {
+        id: id(i),
+        step: format!("t{i}"),
+        role: if rng.coin() { "executor" } else { "reviewer" }.to_owned(),
+        agent: "a".into(),
+        instructions: String::new(),
+        depends_on: (0..i).filter(|_| rng.chance(1, 3)).map(id).collect(),
+        runtime: if model { RuntimeKind::Pi } else { RuntimeKind::Command },
+        model: None,
+        access: if rng.coin() { Access::Write } else { Access::Read },
+        cold: false,
+        check: rng.chance(1, 5),
+        shared_writes: rng.chance(1, 7),
+        repeat_never: rng.chance(1, 6),
+        gates: (0..u32::try_from(gates).unwrap_or(0)).filter(|_| rng.coin()).collect(),
+        reads: vec![],
+        output: None,
+        skills: vec![],
+        attempts: 1 + u32::try_from(rng.below(4)).unwrap_or(0),
+        silence_ms: if rng.coin() { 3_000 + rng.below(5_000) } else { 0 },
+        wall_ms: if rng.coin() { 10_000 + rng.below(20_000) } else { 0 },
+    }
+}
+
+/// The id of the task at a position, from 0.
+pub(crate) fn id(i: u64) -> TaskId {
+    TaskId::for_step(usize::try_from(i + 1).unwrap_or(1), "t")
+}
