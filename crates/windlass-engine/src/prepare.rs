@@ -118,7 +118,9 @@ impl Setup {
             return Err(from_diagnostics(ErrorKind::Usage, &diagnostics));
         }
         diagnostics.extend(config.apply_to(&mut catalog));
-        let mut notices: Vec<String> = diagnostics.iter().map(Diagnostic::render).collect();
+        // What is only for `validate` is not said before every run.
+        let mut notices: Vec<String> =
+            diagnostics.iter().filter(|d| d.severity != Severity::Notice).map(Diagnostic::render).collect();
         notices.extend(catalog.shadowed.iter().map(windlass_resources::catalog::Shadowed::text));
         Ok(Self { places, root, config, catalog, detected, subject, decision, notices, diagnostics })
     }
@@ -167,8 +169,8 @@ pub fn prepare(
     notices.extend(setup.decision.notice());
     let tree = tree(&cwd, repo.as_ref(), &mut notices, git.is_none())?;
     let goal = request.goal.trim();
-    let (planned, mut shape) = planned(request, goal, &setup)?;
-    notices.extend(planned.notices.iter().map(Diagnostic::render));
+    let (planned, shape) = planned(request, goal, &setup)?;
+    notices.extend(planned.notices.iter().filter(|d| d.severity != Severity::Notice).map(Diagnostic::render));
     let mut tasks = in_order(planned.tasks)?;
     add_reads(request, &cwd, &mut tasks)?;
     if tasks.iter().all(|t| t.instructions.trim().is_empty() && t.runtime.is_model()) {
@@ -180,7 +182,6 @@ pub fn prepare(
         // Only a person can have said that tokens are free of a cap.
         notices.push("money is capped, tokens are not: a model without a known price has no cap".to_owned());
     }
-    shape.reason = shape_line(&shape, planned.worst_case_starts);
     let goal_text = if goal.is_empty() { default_goal(&shape) } else { goal.to_owned() };
     let spec = RunSpec {
         goal: goal_text,
@@ -333,7 +334,7 @@ fn planned(request: &RunRequest, goal: &str, setup: &Setup) -> Result<(Planned, 
         (None, None) => {
             let choice = windlass_resources::shape::choose(goal, setup.config.team());
             let team = catalog.teams.get(&choice.team).map_err(refused)?;
-            let reason = format!("{}; {}", choice.reason, choice.hint);
+            let reason = choice.reason.clone();
             (team, catalog.workflows.get(team.workflow()).map_err(refused)?, reason)
         }
     };
@@ -343,10 +344,6 @@ fn planned(request: &RunRequest, goal: &str, setup: &Setup) -> Result<(Planned, 
         planned.limits.run = planned.limits.run.min(max).max(1);
     }
     Ok((planned, shape))
-}
-
-fn shape_line(shape: &Shape, starts: u64) -> String {
-    format!("{}; at most {starts} agent starts", shape.reason)
 }
 
 /// Puts every task after what it depends on, and otherwise keeps the order of the file.
@@ -570,9 +567,13 @@ fn plan_doc(spec: &RunSpec, tasks: &[TaskSpec], worst_case_starts: u64) -> PlanD
     }
     PlanDoc {
         shape: format!(
-            "{}: {}",
+            "{}: {} · {} · --team NAME for another",
             spec.shape.team.as_deref().unwrap_or(&spec.shape.workflow),
-            spec.shape.reason
+            spec.shape.reason,
+            match tasks.iter().filter(|t| t.runtime.is_model()).count() {
+                1 => "1 agent start".to_owned(),
+                n => format!("{n} agent starts"),
+            }
         ),
         tasks: tasks
             .iter()
