@@ -1,3 +1,5 @@
+//! The documents keep their names and rules.
+
 use super::*;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

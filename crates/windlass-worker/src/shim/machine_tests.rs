@@ -1,3 +1,5 @@
+//! The decisions of the shim, case by case and as properties.
+
 use super::*;
 use ShimAction as A;
 use ShimInput as I;
