@@ -5,5 +5,7 @@
 mod campaign;
 #[path = "crash/daemon_killed.rs"]
 mod daemon_killed;
+#[path = "crash/parts_killed.rs"]
+mod parts_killed;
 #[path = "crash/world.rs"]
 mod world;
