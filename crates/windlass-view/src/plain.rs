@@ -97,15 +97,19 @@ impl PlainLog {
             None => self.tasks.entry(task.id.clone()).or_default(),
         };
         let name = text::clean(row.name());
-        if let Some(attempt) = task.attempts.last().filter(|a| a.n > said.attempt) {
+        let started = task.attempts.last().filter(|a| a.n > said.attempt).map(|attempt| {
             said.attempt = attempt.n;
-            let mark = task_mark(TaskStatus::Running, Proof::None);
-            let how = match (attempt.n, attempt.model.as_deref()) {
+            match (attempt.n, attempt.model.as_deref()) {
                 (1, Some(model)) => format!("{name} started · {}, {}", attempt.runtime, text::clean(model)),
                 (1, None) => format!("{name} started · {}", attempt.runtime),
                 (n, _) => format!("{name} started again · try {n}"),
-            };
-            out.say(mark, Tone::Plain, &how);
+            }
+        });
+        let running = task_mark(TaskStatus::Running, Proof::None);
+        // What was checked before another try is why there is one.
+        let (first, again) = if said.attempt > 1 { (None, started) } else { (started, None) };
+        if let Some(how) = first {
+            out.say(running, Tone::Plain, &how);
         }
         for evidence in task.evidence.iter().skip(said.evidence) {
             if evidence.after.is_none() {
@@ -114,6 +118,9 @@ impl PlainLog {
             }
             said.evidence += 1;
             out.say(light_mark(evidence.after), Tone::Plain, &evidence_text(&name, evidence));
+        }
+        if let Some(how) = again {
+            out.say(running, Tone::Plain, &how);
         }
         if said.status == Some(task.status) {
             return;
