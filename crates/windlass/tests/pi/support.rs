@@ -85,3 +85,13 @@ pub(crate) fn task<'a>(status: &'a Value, step: &str) -> &'a Value {
 pub(crate) fn attempts<'a>(status: &'a Value, step: &str) -> &'a [Value] {
     task(status, step)["attempts"].as_array().unwrap()
 }
+
+/// The events of this type.
+pub(crate) fn of_type(events: &[Value], kind: &str) -> Vec<Value> {
+    events.iter().filter(|event| event["type"] == kind).cloned().collect()
+}
+
+/// The events of this type in a run.
+pub(crate) fn events_of(world: &World, run: &str, kind: &str) -> Vec<Value> {
+    of_type(&world.user.events(run), kind)
+}
