@@ -73,6 +73,8 @@ pub enum In {
     },
     /// The secret values of a run's environment arrived.
     Secrets(RunId),
+    /// A run that was to be read again ([`Out::Reopen`]) is led by another engine now, or cannot be read: it is forgotten.
+    Gone(RunId),
     /// A commit is durable or failed, run by run.
     Committed {
         /// Which commit.
@@ -222,6 +224,13 @@ struct Staged {
     answers: Vec<RequestId>,
 }
 
+/// What a run had when its memory was dropped, to be read again. Until then its workers live and its turn is held.
+#[derive(Debug)]
+struct Parked {
+    root: String,
+    slots: u32,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Tree {
     Asked,
@@ -235,12 +244,16 @@ pub struct Machine {
     settings: Settings,
     runs: BTreeMap<RunId, Entry>,
     trees: BTreeMap<String, Tree>,
+    /// Runs that are to be read again.
+    parked: BTreeMap<RunId, Parked>,
     now: Millis,
     batch: u64,
     /// Runs in the commit under way, in the order of its parts.
     committing: Option<Vec<RunId>>,
     /// Runs whose folded state may allow decisions that are not taken yet.
     dirty: BTreeSet<RunId>,
+    /// Whether a slot or turn became free since the others were asked whether they want it.
+    has_room: bool,
 }
 
 impl Machine {
@@ -250,10 +263,12 @@ impl Machine {
             settings,
             runs: BTreeMap::new(),
             trees: BTreeMap::new(),
+            parked: BTreeMap::new(),
             now: 0,
             batch: 0,
             committing: None,
             dirty: BTreeSet::new(),
+            has_room: false,
         }
     }
 
@@ -289,7 +304,7 @@ impl Machine {
 
     /// The next instant at which [`In::Tick`] would change something.
     pub fn next_due(&self) -> Option<Millis> {
-        let runs = self.runs.values().filter_map(|e| e.run.next_due(self.now)).min();
+        let runs = self.runs.values().filter_map(|e| e.run.next_due(e.now(self.now))).min();
         let trees = self
             .trees
             .values()
@@ -300,29 +315,37 @@ impl Machine {
 
     /// Slots in use over all runs.
     pub fn slots_used(&self) -> u32 {
-        self.runs.values().map(|e| e.run.slots_used()).fold(0, u32::saturating_add)
+        let runs = self.runs.values().map(|e| e.run.slots_used());
+        runs.chain(self.parked.values().map(|p| p.slots)).fold(0, u32::saturating_add)
     }
 
     /// Takes one thing that happened. `now` never goes backwards here, whatever the clock does.
     pub fn step(&mut self, input: In, now: Millis) -> Vec<Out> {
-        self.now = self.now.max(now);
-        let mut out = Vec::new();
-        self.take(input, &mut out);
-        self.settle(&mut out);
-        self.commit(&mut out);
-        out
+        self.step_all([input], now)
     }
 
     /// Takes several things at once: one commit for all of them.
     pub fn step_all(&mut self, inputs: impl IntoIterator<Item = In>, now: Millis) -> Vec<Out> {
-        self.now = self.now.max(now);
+        self.pass(now);
         let mut out = Vec::new();
         for input in inputs {
             self.take(input, &mut out);
         }
         self.settle(&mut out);
+        self.free_trees(&mut out);
         self.commit(&mut out);
         out
+    }
+
+    /// Time passes. What became due meanwhile is looked at now, whatever the input is about: [`Self::next_due`] names only
+    /// what is still to come.
+    fn pass(&mut self, now: Millis) {
+        let before = self.now;
+        self.now = before.max(now);
+        if self.now > before {
+            let due = |e: &Entry| e.run.next_due(e.now(before)).is_some_and(|at| at <= e.now(self.now));
+            self.dirty.extend(self.runs.iter().filter(|(_, e)| due(e)).map(|(id, _)| *id));
+        }
     }
 
     fn take(&mut self, input: In, out: &mut Vec<Out>) {
@@ -330,7 +353,8 @@ impl Machine {
             In::Create { request, run, epoch, events, secrets } => {
                 self.create(request, run, epoch, events, secrets, out)
             }
-            In::Opened { run, epoch, secrets } => self.opened(*run, epoch, secrets),
+            In::Opened { run, epoch, secrets } => self.opened(*run, epoch, secrets, out),
+            In::Gone(id) => self.unpark(id),
             In::Run(id, input) => {
                 // A report about something that is over is dropped: it was accepted before.
                 if let Some(entry) = self.runs.get(&id)
@@ -404,8 +428,19 @@ impl Machine {
         }
     }
 
-    fn opened(&mut self, run: Run, epoch: u64, secrets: bool) {
+    fn unpark(&mut self, id: RunId) {
+        self.has_room |= self.parked.remove(&id).is_some();
+    }
+
+    fn opened(&mut self, run: Run, epoch: u64, secrets: bool, out: &mut Vec<Out>) {
         let id = run.id;
+        self.unpark(id);
+        if run.holds_turn() && !self.trees.contains_key(&run.spec.tree.root) {
+            // The turn is its own by the journal; nothing more starts on it before the tree's lease is ours too.
+            let root = run.spec.tree.root.clone();
+            self.trees.insert(root.clone(), Tree::Asked);
+            out.push(Out::WantTree { root });
+        }
         let is_over = run.is_ended();
         let mut entry = Entry::new(run, epoch, secrets);
         entry.snapshot_at = entry.run.seq;
@@ -451,6 +486,7 @@ impl Machine {
     fn fold(&mut self, id: RunId, events: Vec<Event>) {
         let now = self.now;
         let Some(entry) = self.runs.get_mut(&id) else { return };
+        let (held, used) = (entry.run.holds_turn(), entry.run.slots_used());
         for event in events {
             let seq = entry.run.seq + 1;
             // The core gave these events for this very state; one that does not fit is a fault of ours, and is refused
@@ -465,13 +501,20 @@ impl Machine {
             entry.find_effects(&event);
             entry.staged.events.push((entry.run.updated_at, event));
         }
+        self.has_room |= (held && !entry.run.holds_turn()) || entry.run.slots_used() < used;
         self.dirty.insert(id);
     }
 
     /// Decides for every run that may have something to decide, until none has.
     fn settle(&mut self, out: &mut Vec<Out>) {
-        while let Some(id) = self.dirty.pop_first() {
-            self.decide_all(id, out);
+        loop {
+            while let Some(id) = self.dirty.pop_first() {
+                self.decide_all(id, out);
+            }
+            if !std::mem::take(&mut self.has_room) {
+                return;
+            }
+            self.dirty.extend(self.runs.iter().filter(|(_, e)| e.run.wants_start()).map(|(id, _)| *id));
         }
     }
 
@@ -481,25 +524,14 @@ impl Machine {
                 Some(world) => world,
                 None => return,
             };
-            let used_before = self.slots_used();
             let Some(entry) = self.runs.get(&id) else { return };
-            let held = entry.run.holds_turn();
-            let events = decide(&entry.run, self.now, &world);
+            let events = decide(&entry.run, entry.now(self.now), &world);
             if events.is_empty() {
                 self.ask_for_tree(id, out);
                 return;
             }
             self.fold(id, events);
             self.dirty.remove(&id);
-            let frees_turn = held && self.runs.get(&id).is_some_and(|e| !e.run.holds_turn());
-            if frees_turn {
-                self.free_tree(id, out);
-            }
-            if frees_turn || self.slots_used() < used_before {
-                self.dirty.extend(
-                    self.runs.iter().filter(|(k, e)| **k != id && e.run.wants_start()).map(|(k, _)| *k),
-                );
-            }
         }
     }
 
@@ -508,8 +540,10 @@ impl Machine {
         let root = &entry.run.spec.tree.root;
         let holder =
             self.runs.iter().find(|(k, e)| **k != id && e.run.holds_turn() && e.run.spec.tree.root == *root);
-        let tree = match (holder, self.trees.get(root)) {
-            (Some((other, _)), _) => Turn::Other(format!("run {other}")),
+        let holder = holder.map(|(other, _)| *other);
+        let parked = || self.parked.iter().find(|(k, p)| **k != id && p.root == *root).map(|(k, _)| *k);
+        let tree = match (holder.or_else(parked), self.trees.get(root)) {
+            (Some(other), _) => Turn::Other(format!("run {other}")),
             (None, Some(Tree::Ours)) => Turn::Free,
             (None, Some(Tree::Other { holder, .. })) => Turn::Other(holder.clone()),
             // Not known yet: nobody's to take, and nobody to name.
@@ -536,16 +570,22 @@ impl Machine {
         }
     }
 
-    /// Gives the tree's lease back when no run here wants it.
-    fn free_tree(&mut self, id: RunId, out: &mut Vec<Out>) {
-        let Some(entry) = self.runs.get(&id) else { return };
-        let root = entry.run.spec.tree.root.clone();
-        let wanted = self.runs.values().any(|e| {
-            e.run.spec.tree.root == root && (e.run.holds_turn() || (!e.run.is_ended() && e.run.wants_turn()))
+    /// Gives back the leases of trees that no run here has a turn in or wants one, and asks no more for such.
+    fn free_trees(&mut self, out: &mut Vec<Out>) {
+        let (runs, parked) = (&self.runs, &self.parked);
+        self.trees.retain(|root, tree| {
+            let wants = |e: &Entry| {
+                e.run.spec.tree.root == *root && (e.run.holds_turn() || e.run.wants_turn())
+            };
+            // Before the store's answer it is not known what there is to give back.
+            if *tree == Tree::Asked || runs.values().any(wants) || parked.values().any(|p| p.root == *root) {
+                return true;
+            }
+            if *tree == Tree::Ours {
+                out.push(Out::FreeTree { root: root.clone() });
+            }
+            false
         });
-        if !wanted && self.trees.remove(&root).is_some() {
-            out.push(Out::FreeTree { root });
-        }
     }
 
     fn commit(&mut self, out: &mut Vec<Out>) {
@@ -618,6 +658,13 @@ impl Machine {
     fn drop_run(&mut self, id: RunId, staged: Staged, failure: CommitFailure, out: &mut Vec<Out>) {
         let Some(entry) = self.runs.remove(&id) else { return };
         self.dirty.remove(&id);
+        self.has_room = true;
+        let is_new = staged.first == 1;
+        if !is_new && !matches!(failure, CommitFailure::Fenced(_)) {
+            // What it holds by its journal is not known before it is read; its memory was ahead of that.
+            let parked = Parked { root: entry.run.spec.tree.root.clone(), slots: entry.run.slots_used() };
+            self.parked.insert(id, parked);
+        }
         let text = match &failure {
             CommitFailure::Fenced(t) | CommitFailure::Conflict(t) | CommitFailure::Unavailable(t) => {
                 t.clone()
@@ -629,7 +676,7 @@ impl Machine {
         match failure {
             CommitFailure::Fenced(reason) => out.push(Out::Forget { run: id, reason }),
             CommitFailure::Conflict(_) => out.push(Out::Reopen { run: id, at: self.now }),
-            CommitFailure::Unavailable(_) if staged.first == 1 => {
+            CommitFailure::Unavailable(_) if is_new => {
                 out.push(Out::Forget { run: id, reason: text });
             }
             CommitFailure::Unavailable(_) => {
@@ -651,6 +698,11 @@ impl Entry {
             in_flight: None,
             snapshot_at: 0,
         }
+    }
+
+    /// The time as this run knows it: never before its last event.
+    fn now(&self, now: Millis) -> Millis {
+        now.max(self.run.updated_at)
     }
 
     fn release(&mut self, effect: Effect) {

@@ -243,6 +243,10 @@ pub struct RunSpec {
     pub tied: bool,
 }
 
+/// The name in [`TaskSpec::reads`] that stands for the changes there are: the uncommitted ones, else those of the branch
+/// against its base. It cannot be the name of an output, which never begins with `@`.
+pub const READS_CHANGES: &str = "@changes";
+
 /// A step made concrete in a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSpec {

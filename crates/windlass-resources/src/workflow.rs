@@ -21,6 +21,9 @@ pub struct Workflow {
     pub steps: Vec<Step>,
     /// Whether its steps are made from the project's gates (`generate: gates`), one `command` task each.
     pub from_gates: bool,
+    /// Whether it is about the changes there are (`about: changes`): every step is given the uncommitted ones, else those of
+    /// the branch against its base.
+    pub about_changes: bool,
     /// Where it was read from.
     pub source: Source,
 }
@@ -131,6 +134,7 @@ impl Workflow {
         let description = fields.text(&["description"]).map(|t| one_line(&t.text)).unwrap_or_default();
         let max_concurrency = fields.number(&["maxConcurrency"], 1..=1024);
         let from_gates = fields.choice(&["generate"], &[("gates", true)]).unwrap_or(false);
+        let about_changes = fields.choice(&["about"], &[("changes", true)]).unwrap_or(false);
         fields.finish();
         let steps = read_steps(&front.body, front.body_line, diagnostics);
         if from_gates && !steps.is_empty() {
@@ -155,7 +159,7 @@ impl Workflow {
         if crate::diag::has_errors(&diagnostics[before..]) {
             return None;
         }
-        Some(Self { name, description, max_concurrency, steps, from_gates, source })
+        Some(Self { name, description, max_concurrency, steps, from_gates, about_changes, source })
     }
 }
 

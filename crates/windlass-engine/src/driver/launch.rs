@@ -10,6 +10,7 @@ use windlass_core::Run;
 use windlass_core::task::GateTry;
 use windlass_events::event::{Cause, ResultRef, Snapshot};
 use windlass_events::outcome::Failure;
+use windlass_events::spec::READS_CHANGES;
 use windlass_events::{Access, AttemptNo, ErrorClass, Millis, RuntimeKind, TaskId, TaskSpec};
 use windlass_git::{DiffOptions, Segment};
 use windlass_prompts::{
@@ -46,6 +47,8 @@ pub(crate) struct Job {
 enum ReadFrom {
     Result(ResultRef),
     File(PathBuf),
+    /// The uncommitted changes, else those of the branch.
+    Changes,
 }
 
 impl Job {
@@ -73,6 +76,9 @@ impl Job {
                         || name.strip_suffix(".md") == Some(t.spec.id.as_str())
                         || t.spec.step == *name
                 });
+                if name == READS_CHANGES {
+                    return ("the changes there are".to_owned(), ReadFrom::Changes);
+                }
                 let from = made
                     .and_then(result_of)
                     .map_or_else(|| ReadFrom::File(Path::new(&run.spec.cwd).join(name)), ReadFrom::Result);
@@ -295,7 +301,7 @@ fn prompt(
         reads: if job.task.cold {
             Vec::new()
         } else {
-            job.reads.iter().filter_map(|(name, from)| Some((name.clone(), read(home, from)?))).collect()
+            job.reads.iter().filter_map(|(name, from)| Some((name.clone(), material(ctx, home, job, from)?))).collect()
         },
         skills: job.task.skills.iter().filter_map(skill).collect(),
         cold,
@@ -310,20 +316,35 @@ fn prompt(
     (text, rendered.system_prompt)
 }
 
-/// What a command finds on standard input: its instructions, then what it depends on, as they are.
+/// What a command finds on standard input: its instructions, then what it depends on and reads, each as it is where it fits and
+/// with its beginning and end where it does not.
 fn plain_prompt(home: &Home, job: &Job) -> String {
+    let deps = job
+        .deps
+        .iter()
+        .filter(|d| d.3.is_some())
+        .map(|d| (format!("result of {}", d.0), dep(home, d).result));
+    let reads = job.reads.iter().filter_map(|(name, from)| Some((name.clone(), read(home, from)?)));
+    let materials: Vec<(String, Material)> = deps.chain(reads).collect();
+    let needs: Vec<usize> = materials.iter().map(|(_, m)| m.text.len()).collect();
+    let rooms = Budget::default().share(&needs);
     let mut text = job.task.instructions.clone();
-    let materials =
-        job.deps.iter().filter_map(|d| Some((d.0.to_string(), dep(home, d).result, d.3.as_ref()?)));
-    for (name, material, _) in materials {
-        text.push_str(&format!("\n\n--- result of {name} ({}) ---\n{}", material.path, material.text));
-    }
-    for (name, from) in &job.reads {
-        if let Some(material) = read(home, from) {
-            text.push_str(&format!("\n\n--- {name} ({}) ---\n{}", material.path, material.text));
-        }
+    for ((title, material), room) in materials.iter().zip(rooms) {
+        text.push_str(&format!("\n\n--- {title} ({}) ---\n{}", material.path, fitted(material, room)));
     }
     text
+}
+
+/// A text within so many bytes: the whole of it, or its beginning and end with a line between that says what is left out.
+fn fitted(material: &Material, room: usize) -> String {
+    let text = &material.text;
+    if text.len() <= room && material.whole_bytes <= text.len() as u64 {
+        return text.clone();
+    }
+    let head = &text[..text.floor_char_boundary(room * 3 / 5)];
+    let tail = &text[text.ceil_char_boundary(text.len().saturating_sub(room - room * 3 / 5))..];
+    let left_out = material.whole_bytes.saturating_sub((head.len() + tail.len()) as u64);
+    format!("{head}\n[… {left_out} bytes are left out here; {} has all of it …]\n{tail}", material.path)
 }
 
 fn follow_up(ctx: &Ctx, home: &Home, job: &Job) -> Option<String> {
@@ -414,11 +435,31 @@ fn dep(home: &Home, (task, role, status, result): &(TaskId, String, String, Opti
     DepOutput { task: task.clone(), role: role.clone(), status: status.clone(), result }
 }
 
+/// What a step reads.
+fn material(ctx: &Ctx, home: &Home, job: &Job, from: &ReadFrom) -> Option<Material> {
+    match from {
+        ReadFrom::Changes => changes(ctx, home, job),
+        other => read(home, other),
+    }
+}
+
+/// The uncommitted changes, else those of the branch against its base, with a line that says which; `None` outside git.
+fn changes(ctx: &Ctx, home: &Home, job: &Job) -> Option<Material> {
+    let keeper = trees::keeper(ctx.git(), &home.spec.tree, &home.project.dir).ok()?;
+    let review = keeper.diff_for_review(Some(DIFF_LIMIT)).ok()?;
+    let path = home.dir.0.join("prompts").join(format!("{}.{}.changes.diff", job.task.id, job.n));
+    let shown =
+        if std::fs::write(&path, &review.diff.bytes).is_ok() { path.to_string_lossy().into_owned() } else { String::new() };
+    let text = format!("{}\n\n{}", review.description, String::from_utf8_lossy(&review.diff.bytes));
+    Some(Material::whole(text, shown))
+}
+
 /// Reads a text for a prompt: at most [`READ_LIMIT`] bytes, head and tail, with its true size.
 fn read(home: &Home, from: &ReadFrom) -> Option<Material> {
     let path = match from {
         ReadFrom::Result(r) => home.dir.0.join(&r.path),
         ReadFrom::File(path) => path.clone(),
+        ReadFrom::Changes => return None,
     };
     let mut file = std::fs::File::open(&path).ok()?;
     let whole = file.metadata().ok()?.len();

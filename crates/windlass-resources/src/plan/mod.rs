@@ -125,6 +125,7 @@ pub fn single(agent: &Agent, role: Option<&str>) -> (Team, Workflow) {
         max_concurrency: None,
         steps: vec![step],
         from_gates: false,
+        about_changes: false,
         source: agent.source.clone(),
     };
     (team, workflow)
@@ -231,6 +232,11 @@ pub struct Checked<'c> {
     agents: Vec<Option<&'c Agent>>,
     /// The role of each step, by position in the team.
     roles: Vec<usize>,
+}
+
+/// What every agent of a workflow is given besides what its step reads.
+fn about(workflow: &Workflow, is_model: bool) -> Option<String> {
+    (workflow.about_changes && is_model).then(|| windlass_events::spec::READS_CHANGES.to_owned())
 }
 
 /// Plans a run.
@@ -369,7 +375,7 @@ impl Planner<'_> {
                 shared_writes: step.shared_writes,
                 repeat_never: step.repeat_never,
                 gates,
-                reads: reads[n].clone(),
+                reads: reads[n].iter().cloned().chain(about(workflow, model)).collect(),
                 output: step.output.clone(),
                 skills: self.skills_of(role, agent, step),
                 attempts,
