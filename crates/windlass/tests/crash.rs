@@ -3,6 +3,8 @@
 
 #[path = "crash/campaign.rs"]
 mod campaign;
+#[path = "crash/cancelled.rs"]
+mod cancelled;
 #[path = "crash/daemon_killed.rs"]
 mod daemon_killed;
 #[path = "crash/parts_killed.rs"]
