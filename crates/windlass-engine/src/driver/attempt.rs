@@ -66,7 +66,7 @@ async fn carry(
                 return match windlass_worker::spool::void(&spool, &attempt.key()) {
                     Ok(true) => attempt.absent("no worker was started for it"),
                     // It came in between.
-                    Ok(false) => attempt.wait_for_end(&spool).await,
+                    Ok(false) => attempt.wait_for_end(&spool, &mut orders).await,
                     Err(e) => {
                         tokio::time::sleep(REFUSED_PAUSE).await;
                         attempt.failed(
@@ -85,7 +85,7 @@ async fn carry(
                 if let Ok(link) = Link::connect(&claim.socket) {
                     return attempt.follow(link, &mut orders).await;
                 }
-                return attempt.wait_for_end(&spool).await;
+                return attempt.wait_for_end(&spool, &mut orders).await;
             }
             Err(windlass_worker::spool::SpoolError::NoClaim) => {
                 return attempt.absent("its claim was never completed");
@@ -134,7 +134,7 @@ async fn carry(
             tokio::time::sleep(REFUSED_PAUSE).await;
             match probe(&spool) {
                 Ok(Probe::NoClaim) => attempt.absent(&e),
-                _ => attempt.wait_for_end(&spool).await,
+                _ => attempt.wait_for_end(&spool, &mut orders).await,
             }
         }
     }
@@ -197,6 +197,12 @@ impl Attempt<'_> {
     fn shim_spec(&self, plan: &StartPlan, spool: &std::path::Path) -> Result<ShimSpec, Failure> {
         let internal = |what: String| Failure::new(ErrorClass::Internal, what);
         for file in &plan.files {
+            // Files named by their content are there already when another task was told the same.
+            let same = self.job.task.runtime == RuntimeKind::Command
+                && std::fs::metadata(&file.path).is_ok_and(|m| m.len() == file.bytes.len() as u64);
+            if same {
+                continue;
+            }
             std::fs::write(&file.path, &file.bytes)
                 .map_err(|e| internal(format!("{} cannot be written: {e}", file.path)))?;
         }
@@ -277,7 +283,7 @@ impl Attempt<'_> {
                         }
                     }
                     Some(FromShim::Refused { why: Refusal::AlreadyClaimed, .. }) => {
-                        return self.wait_for_end(&spool).await;
+                        return self.wait_for_end(&spool, orders).await;
                     }
                     Some(FromShim::Refused { text, .. }) => {
                         tokio::time::sleep(REFUSED_PAUSE).await;
@@ -285,7 +291,7 @@ impl Attempt<'_> {
                     }
                     Some(FromShim::Ended { .. }) => return self.conclude().await,
                     Some(FromShim::Unknown(_)) => {}
-                    None => return self.wait_for_end(&spool).await,
+                    None => return self.wait_for_end(&spool, orders).await,
                 },
                 order = orders.recv() => match order {
                     Some(Order::Stop) => link.send(&ToShim::Stop { reason: StopReason::Cancel }).await,
@@ -363,7 +369,11 @@ impl Attempt<'_> {
     }
 
     /// A shim that cannot be spoken to: its file tells when it is over.
-    async fn wait_for_end(&mut self, spool: &std::path::Path) -> Input {
+    async fn wait_for_end(
+        &mut self,
+        spool: &std::path::Path,
+        orders: &mut mpsc::UnboundedReceiver<Order>,
+    ) -> Input {
         loop {
             match probe(spool) {
                 Ok(Probe::Ended { end, .. })
@@ -376,8 +386,20 @@ impl Attempt<'_> {
                 Ok(Probe::Alive { claim }) => {
                     // It may only be slow to listen.
                     if let Ok(link) = Link::connect(&claim.socket) {
-                        let (_keep, mut none) = mpsc::unbounded_channel();
-                        return Box::pin(self.follow(link, &mut none)).await;
+                        return Box::pin(self.follow(link, orders)).await;
+                    }
+                    match orders.try_recv() {
+                        Ok(Order::Stop) => {
+                            // Its own signal makes a shim end its worker as a message would.
+                            let _ = claim.shim.signal(windlass_agents::adapter::SIGTERM);
+                        }
+                        Ok(Order::Steer { id, .. }) => {
+                            self.tell(Input::SteerDelivered {
+                                id,
+                                error: "the worker cannot be reached".to_owned(),
+                            });
+                        }
+                        Err(_) => {}
                     }
                 }
                 Ok(Probe::NoClaim) | Err(windlass_worker::spool::SpoolError::NoClaim) => {
@@ -393,7 +415,7 @@ impl Attempt<'_> {
                     );
                 }
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 

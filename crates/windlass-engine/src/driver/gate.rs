@@ -110,7 +110,13 @@ async fn carry(
                 let after = identity(ctx, home).await.and_then(Result::ok);
                 return Some(conclude(home, &spool, &end, before, after));
             }
-            Ok(Probe::Alive { .. }) => tokio::time::sleep(Duration::from_millis(50)).await,
+            Ok(Probe::Alive { claim }) => {
+                if matches!(orders.try_recv(), Ok(Order::Stop)) {
+                    // Its own signal makes a shim end its worker as a message would.
+                    let _ = claim.shim.signal(windlass_agents::adapter::SIGTERM);
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
             Ok(Probe::Dead { claim }) => {
                 let keep = ctx.options.keep.clone();
                 let file = spool.clone();

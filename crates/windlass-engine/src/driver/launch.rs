@@ -301,7 +301,10 @@ fn prompt(
         reads: if job.task.cold {
             Vec::new()
         } else {
-            job.reads.iter().filter_map(|(name, from)| Some((name.clone(), material(ctx, home, job, from)?))).collect()
+            job.reads
+                .iter()
+                .filter_map(|(name, from)| Some((name.clone(), material(ctx, home, job, from)?)))
+                .collect()
         },
         skills: job.task.skills.iter().filter_map(skill).collect(),
         cold,
@@ -448,8 +451,11 @@ fn changes(ctx: &Ctx, home: &Home, job: &Job) -> Option<Material> {
     let keeper = trees::keeper(ctx.git(), &home.spec.tree, &home.project.dir).ok()?;
     let review = keeper.diff_for_review(Some(DIFF_LIMIT)).ok()?;
     let path = home.dir.0.join("prompts").join(format!("{}.{}.changes.diff", job.task.id, job.n));
-    let shown =
-        if std::fs::write(&path, &review.diff.bytes).is_ok() { path.to_string_lossy().into_owned() } else { String::new() };
+    let shown = if std::fs::write(&path, &review.diff.bytes).is_ok() {
+        path.to_string_lossy().into_owned()
+    } else {
+        String::new()
+    };
     let text = format!("{}\n\n{}", review.description, String::from_utf8_lossy(&review.diff.bytes));
     Some(Material::whole(text, shown))
 }

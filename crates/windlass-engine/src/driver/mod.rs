@@ -118,8 +118,6 @@ pub(crate) struct Loop {
     live: BTreeMap<Key, Live>,
     pending: BTreeMap<RequestId, Pending>,
     watchers: BTreeMap<RunId, Vec<Watcher>>,
-    /// Last durable place of each run.
-    durable: BTreeMap<RunId, Seq>,
     /// What the index says of each run.
     indexed: BTreeMap<RunId, (windlass_events::RunStatus, windlass_events::Proof)>,
     /// Leases of trees, by root.
@@ -147,7 +145,6 @@ impl Loop {
             live: BTreeMap::new(),
             pending: BTreeMap::new(),
             watchers: BTreeMap::new(),
-            durable: BTreeMap::new(),
             indexed: BTreeMap::new(),
             tree_leases: BTreeMap::new(),
             to_show: std::collections::BTreeSet::new(),
@@ -269,8 +266,11 @@ impl Loop {
                 }
             }
             Msg::Gone(key) => {
+                self.undelivered(&key, inputs);
                 self.live.remove(&key);
-                self.to_show.insert(key.run);
+                if self.watchers.contains_key(&key.run) {
+                    self.to_show.insert(key.run);
+                }
             }
             Msg::TreeLeased { root, run, lease } => {
                 self.tree_leases.insert(root, (run, lease));
@@ -280,6 +280,18 @@ impl Loop {
                 self.crippled = true;
             }
             Msg::Leave => self.leaving = true,
+        }
+    }
+
+    /// Says of every text for a worker that has ended that it did not arrive. One that did was reported on before.
+    fn undelivered(&self, key: &Key, inputs: &mut Vec<In>) {
+        let Some(state) = self.machine.run(key.run) else { return };
+        for (id, (at, n, _)) in &state.steers {
+            let Some(task) = state.task(*at) else { continue };
+            if Key::attempt(key.run, &task.spec.id, *n) == *key {
+                let error = "the worker ended before it took it".to_owned();
+                inputs.push(In::Run(key.run, Input::SteerDelivered { id: id.clone(), error }));
+            }
         }
     }
 
@@ -403,7 +415,6 @@ impl Loop {
                 let id = home.run;
                 if self.machine.run(id).is_none() {
                     let secrets = home.secrets.lock().is_ok_and(|s| s.is_some());
-                    self.durable.insert(id, run.seq);
                     self.homes.insert(id, home);
                     // At once, so that what follows finds it.
                     let out = self.machine.step(In::Opened { run, epoch, secrets }, now());

@@ -24,12 +24,11 @@ impl Loop {
                 Out::Perform { run, effect, recovering } => self.effect(run, effect, recovering),
                 Out::Answer { request, result } => self.answered(request, result),
                 Out::Announce { run, events } => {
-                    let lines: Vec<_> =
-                        events.iter().filter_map(|e| Some((e.seq, e.at, e.event.to_json().ok()?))).collect();
-                    if let Some(last) = events.last() {
-                        self.durable.insert(run, last.seq);
-                    }
                     if let Some(list) = self.watchers.get_mut(&run) {
+                        let lines: Vec<_> = events
+                            .iter()
+                            .filter_map(|e| Some((e.seq, e.at, e.event.to_json().ok()?)))
+                            .collect();
                         list.retain_mut(|w| w.take(&lines));
                     }
                     self.after_commit(run);

@@ -68,7 +68,11 @@ fn stop(context: &Context) -> Result<u8, ApiError> {
         }
         return Ok(0);
     };
-    client.call(Request::Stop).map_err(windlass_api::ClientError::into_api)?;
+    match client.call(Request::Stop) {
+        // It may be gone before its answer is on its way.
+        Ok(_) | Err(windlass_api::ClientError::Left | windlass_api::ClientError::Broken(_)) => {}
+        Err(e) => return Err(e.into_api()),
+    }
     let until = Instant::now() + LEAVE_LIMIT;
     while host::running_daemon(context).is_some() {
         if Instant::now() > until {
