@@ -25,6 +25,7 @@ mod target;
 
 pub(crate) use artifacts::artifacts;
 pub(crate) use diff::diff;
+pub(crate) use escape::escape_lines;
 pub(crate) use events::events;
 pub(crate) use graph::graph;
 pub(crate) use home::home;

@@ -2,7 +2,7 @@
 
 use super::escape::escape_lines;
 use super::out::Out;
-use super::runs::stdout_look;
+use super::runs::table_look;
 use super::{missing, target};
 use crate::cli::ArtifactsArgs;
 use crate::context::Context;
@@ -156,7 +156,7 @@ fn print_all(context: &Context, run: &Run, folder: &Path, all: &[Item<'_>]) -> R
             path: folder.join(&i.file.path).to_string_lossy().into_owned(),
         })
         .collect();
-    print::lines(context, &windlass_view::list::artifacts(&rows, &stdout_look(context)))?;
+    print::lines(context, &windlass_view::list::artifacts(&rows, &table_look(context)))?;
     Ok(0)
 }
 

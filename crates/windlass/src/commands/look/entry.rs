@@ -5,8 +5,9 @@ use super::out::Out;
 use super::sections::{Section, Whose};
 use crate::context::Context;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use windlass_api::{ApiError, ErrorKind};
-use windlass_events::{Millis, RunId};
+use windlass_events::{Millis, RunId, TaskId};
 use windlass_view::theme::Tone;
 use windlass_view::{Line, Look, Paint};
 
@@ -66,6 +67,14 @@ struct EntryDoc<'a> {
     text: String,
 }
 
+/// Longer names are not padded for. In cells.
+const WIDEST_NAME: usize = 32;
+
+/// What stands before the bar.
+fn name_of(task: Option<&TaskId>) -> &str {
+    task.map_or("gates", TaskId::as_str)
+}
+
 /// Prints entries, with whose they are where that is not clear.
 pub(super) struct Printer {
     run: RunId,
@@ -74,14 +83,15 @@ pub(super) struct Printer {
     paint: Paint,
     /// Whether each line names its task.
     prefixed: bool,
-    /// Width of the longest name so far, so that the bar stands in one column.
+    /// Width of the longest name, so that the bar stands in one column.
     name_width: usize,
     line: String,
     pub(super) out: Out,
 }
 
 impl Printer {
-    pub(super) fn new(context: &Context, run: RunId, prefixed: bool) -> Self {
+    /// Prints entries of a run; each with the name of its task, when these are several.
+    pub(super) fn new(context: &Context, run: RunId, names: &BTreeSet<Option<&TaskId>>) -> Self {
         let out = Out::new();
         let terminal = out.is_terminal();
         Self {
@@ -89,8 +99,8 @@ impl Printer {
             json: context.global.json,
             look: context.look(if terminal { context.width(true) } else { 400 }),
             paint: context.paint(terminal),
-            prefixed,
-            name_width: 0,
+            prefixed: names.len() > 1,
+            name_width: names.iter().map(|name| name_of(*name).len()).max().unwrap_or(0).min(WIDEST_NAME),
             line: String::new(),
             out,
         }
@@ -130,7 +140,7 @@ impl Printer {
         };
         EntryDoc {
             run: self.run,
-            task: section.task().map(windlass_events::TaskId::as_str),
+            task: section.task().map(TaskId::as_str),
             attempt,
             gate: gate.map(|k| k.gate + 1),
             gate_try: gate.map(|k| k.n),
@@ -145,11 +155,11 @@ impl Printer {
 
     fn text_line(&mut self, section: &Section, entry: &Entry) {
         if self.prefixed {
-            let name = section.task().map_or("gates", windlass_events::TaskId::as_str);
-            self.name_width = self.name_width.max(name.len());
-            let mut prefix = Line::of(Tone::Dim, name);
-            prefix.pad_to(self.name_width).push(Tone::Dim, " │ ");
+            let mut prefix = Line::of(Tone::Dim, name_of(section.task()));
+            prefix.pad_to(self.name_width).push(Tone::Dim, " │");
             self.line.push_str(&self.paint.line(&prefix));
+            // A blank at the end of a painted line would be left out.
+            self.line.push(' ');
         }
         let (mark, tone) = match entry.what {
             What::Out | What::Message => ("", Tone::Plain),

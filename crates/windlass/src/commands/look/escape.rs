@@ -26,7 +26,7 @@ pub(super) fn escaped(bytes: &[u8]) -> String {
 }
 
 /// Lines of a text, escaped, each ended with a line feed; the last one too.
-pub(super) fn escape_lines(bytes: &[u8]) -> String {
+pub(crate) fn escape_lines(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len() + 1);
     for line in bytes.strip_suffix(b"\n").unwrap_or(bytes).split(|b| *b == b'\n') {
         escape_into(&mut out, line);

@@ -70,7 +70,7 @@ fn only_task(run: &Run) -> Result<TaskId, ApiError> {
 fn all(context: &Context, target: &Target, wanted: &Wanted) -> Result<u8, ApiError> {
     let sections = sections(&target.run, wanted);
     let tasks: BTreeSet<Option<&TaskId>> = sections.iter().map(Section::task).collect();
-    let mut printer = Printer::new(context, target.run.id, tasks.len() > 1);
+    let mut printer = Printer::new(context, target.run.id, &tasks);
     let titled = sections.len() > 1;
     let mut damage = None;
     let mut any = false;
@@ -99,8 +99,11 @@ fn all(context: &Context, target: &Target, wanted: &Wanted) -> Result<u8, ApiErr
 fn follow(context: &Context, target: &Target, wanted: &Wanted) -> Result<u8, ApiError> {
     let interrupt = Interrupt::listen();
     let mut journal = Journal::open(context, target.run.id, None)?;
-    let prefixed = wanted.task.is_none() && journal.run.spec.task_count > 1;
-    let mut printer = Printer::new(context, target.run.id, prefixed);
+    let tasks: BTreeSet<Option<&TaskId>> = match &wanted.task {
+        Some(task) => BTreeSet::from([Some(task)]),
+        None => target.run.tasks.iter().map(|t| Some(&t.spec.id)).collect(),
+    };
+    let mut printer = Printer::new(context, target.run.id, &tasks);
     let mut known: BTreeSet<Whose> = BTreeSet::new();
     let mut open: Vec<Open> = Vec::new();
     let mut damage = None;

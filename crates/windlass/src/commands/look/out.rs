@@ -5,6 +5,7 @@ use std::io::{BufWriter, ErrorKind, IsTerminal, Stdout, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 use windlass_api::{ApiError, ErrorKind as Kind};
 
 /// How long an interrupted command may take to end by itself.
@@ -93,17 +94,21 @@ impl Interrupt {
     /// The exit code of a command that was interrupted.
     pub(super) const CODE: u8 = 130;
 
-    /// Listens from now on.
+    /// Listens from now on: when this returns, Ctrl-C no longer just ends the program.
     pub(super) fn listen() -> Self {
         let asked = Arc::new(AtomicBool::new(false));
         let flag = asked.clone();
-        // Without the thread Ctrl-C does what it always does: it ends the program.
-        let _ = std::thread::Builder::new().name("windlass-interrupt".into()).spawn(move || {
+        let (ready, wait) = std::sync::mpsc::channel();
+        // Without the thread Ctrl-C does what it always does.
+        let started = std::thread::Builder::new().name("windlass-interrupt".into()).spawn(move || {
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else {
                 return;
             };
             runtime.block_on(async {
-                if tokio::signal::ctrl_c().await.is_ok() {
+                let Ok(mut signal) = signal(SignalKind::interrupt()) else { return };
+                // Nobody waits any more only when the program ends.
+                let _ = ready.send(());
+                if signal.recv().await.is_some() {
                     flag.store(true, Ordering::SeqCst);
                     std::thread::sleep(LEAVE_WITHIN);
                     // It is held up, by a reader that does not read or a disk that does not answer.
@@ -111,6 +116,10 @@ impl Interrupt {
                 }
             });
         });
+        if started.is_ok() {
+            // An error means that the thread gave up: then there is nothing to wait for.
+            let _ = wait.recv();
+        }
         Self(asked)
     }
 

@@ -20,6 +20,8 @@ use windlass_events::{RunId, TaskId, TaskStatus};
 use windlass_view::theme::Tone;
 use windlass_view::{Line, Look, Overlay, RunView};
 
+/// Cells of a line that no terminal shows.
+const WIDE: usize = 1024;
 /// How long the engine may take to say what its workers do, before the answer goes without it.
 const LIVE_WITHIN: Duration = Duration::from_millis(250);
 
@@ -34,7 +36,7 @@ pub(crate) fn list(context: &Context, args: &ListArgs) -> Result<u8, ApiError> {
         print::json(&doc)?;
         return Ok(0);
     }
-    let lines = windlass_view::list::runs(&doc, watch::now(), &stdout_look(context), projects.len() > 1);
+    let lines = windlass_view::list::runs(&doc, watch::now(), &table_look(context), projects.len() > 1);
     print::lines(context, &lines)?;
     if more {
         print::note(context, &format!("the newest {} of them; -n N shows more", args.limit));
@@ -88,8 +90,9 @@ pub(crate) fn show(context: &Context, args: &AddressArg) -> Result<u8, ApiError>
     let view = RunView::new(&doc, &overlay, watch::now());
     let mut lines = windlass_view::show::show(&view, &look);
     if doc.tasks.iter().any(|t| !t.evidence.is_empty()) {
-        lines.push(Line::new());
-        lines.extend(windlass_view::show::evidence(&view, &look));
+        // The gates that it begins with stand above already.
+        let evidence = windlass_view::show::evidence(&view, &look);
+        lines.extend(evidence.into_iter().skip_while(|line| !line.is_blank()));
     }
     print::lines(context, &lines)?;
     Ok(0)
@@ -129,7 +132,8 @@ fn show_task(context: &Context, run: &Run, dir: &RunDir, id: &TaskId) -> Result<
         }
         let look = context.look(context.width(context.err_is_terminal()));
         line.push(Tone::Dim, " · ").push(Tone::Dim, look.path(&dir.0.join(&result.path).to_string_lossy()));
-        print::err_lines(context, &[line.fit(look.width.max(60))]);
+        let room = if context.err_is_terminal() { look.width } else { WIDE };
+        print::err_lines(context, &[line.fit(room)]);
     }
     let mut out = Out::new();
     if out.is_terminal() {
@@ -151,6 +155,12 @@ pub(super) fn document(context: &Context, run: &Run, dir: &RunDir, changes: bool
 /// How to draw for whoever reads standard output.
 pub(super) fn stdout_look(context: &Context) -> Look {
     context.look(context.width(std::io::stdout().is_terminal()))
+}
+
+/// The same for tables: where no terminal has a width, nothing is cut.
+pub(super) fn table_look(context: &Context) -> Look {
+    let terminal = std::io::stdout().is_terminal();
+    context.look(if terminal { context.width(true) } else { WIDE })
 }
 
 /// Adds what the workers do now, as the engine that leads the run says. None is started, and a slow one is not waited for.
