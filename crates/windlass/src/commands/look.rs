@@ -5,8 +5,8 @@
 //!
 //! Map: [`runs`] `list`, `status`, `show` · [`home`] the summary · [`events`] the journal · [`logs`] what workers wrote,
 //! with [`sections`] which files that is, [`reading`] what is in them and [`entry`] how it looks · [`diff`] ·
-//! [`artifacts`] · [`graph`] · [`target`] what a word names · [`journal`] following a run without an engine ·
-//! [`escape`] foreign bytes made safe · [`out`] standard output in bulk.
+//! [`artifacts`] · [`graph`] · [`target`] what a word names, [`here`] what a folder belongs to · [`journal`] following a
+//! run without an engine · [`escape`] foreign bytes made safe · [`out`] standard output in bulk.
 
 mod artifacts;
 mod diff;
@@ -14,6 +14,7 @@ mod entry;
 mod escape;
 mod events;
 mod graph;
+mod here;
 mod home;
 mod journal;
 mod logs;

@@ -111,3 +111,29 @@ fn what_a_model_says_is_read_by_its_runtimes_parser() {
         .collect();
     assert!(kinds.contains(&"tool".to_owned()) && kinds.contains(&"tool_failed".to_owned()), "{kinds:?}");
 }
+
+#[test]
+fn what_stands_before_damage_is_shown_and_the_damage_is_said() {
+    let (_repo, windlass) = world();
+    windlass.shell_agent("talker", "echo first; sleep 0.2; echo second", "");
+    let run = ended(&windlass, &["--agent", "talker", "go"]);
+    let result = windlass.status(&run)["tasks"][0]["result"]["path"].as_str().unwrap().to_owned();
+    let folder = std::path::Path::new(&result).parent().unwrap().parent().unwrap();
+    let spool = folder.join("attempts/01_talker.1");
+    let mut bytes = std::fs::read(&spool).unwrap();
+    let at = bytes.windows(6).rposition(|w| w == b"second").unwrap();
+    bytes[at] = b'S';
+    std::fs::write(&spool, bytes).unwrap();
+    for args in [&["logs", &run][..], &["logs", &run, "--raw"], &["logs", &run, "--follow"]] {
+        let output = windlass.run(args).expect_code(5);
+        assert!(
+            output.out().contains("first") && !output.out().contains("econd"),
+            "{args:?}: {}",
+            output.out()
+        );
+        assert!(output.err().contains("damaged"), "{args:?}: {}", output.err());
+    }
+    std::fs::remove_file(&spool).unwrap();
+    let gone = windlass.run(["logs", &run]).expect_code(0);
+    assert!(gone.out().contains("nothing it wrote was kept"), "{}{}", gone.out(), gone.err());
+}

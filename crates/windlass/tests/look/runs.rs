@@ -35,7 +35,7 @@ fn the_list_is_newest_first_and_of_this_project_unless_all_is_asked_for() {
         doc["runs"].as_array().unwrap().iter().map(|r| r["id"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(ids(&["list", "--json"]), [second.clone(), first.clone()]);
-    assert_eq!(ids(&["list", "--json", "-C", &there]), [third.clone()]);
+    assert_eq!(ids(&["list", "--json", "-C", &there]), std::slice::from_ref(&third));
     assert_eq!(ids(&["list", "--json", "--all"]), [third.clone(), second.clone(), first.clone()]);
     // Outside of any project every run is shown.
     let outside = TempRepo::without_git();

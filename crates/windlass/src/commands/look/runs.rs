@@ -2,7 +2,7 @@
 
 use super::escape::escape_lines;
 use super::out::Out;
-use super::{artifacts, journal, missing, project_of, target};
+use super::{artifacts, here, journal, missing, project_of, target};
 use crate::cli::{AddressArg, ListArgs, RunArg};
 use crate::context::Context;
 use crate::{host, names, print, watch};
@@ -27,7 +27,7 @@ const LIVE_WITHIN: Duration = Duration::from_millis(250);
 
 /// Runs of this project, of every project, or, outside of any, of all.
 pub(crate) fn list(context: &Context, args: &ListArgs) -> Result<u8, ApiError> {
-    let projects = if args.all { context.paths.all_projects() } else { projects_here(context) };
+    let projects = if args.all { context.paths.all_projects() } else { here::projects(context) };
     let asked = args.limit.saturating_add(1);
     let mut doc = query::list(&projects, Some(asked)).map_err(missing)?;
     let more = doc.runs.len() > args.limit;
@@ -42,19 +42,6 @@ pub(crate) fn list(context: &Context, args: &ListArgs) -> Result<u8, ApiError> {
         print::note(context, &format!("the newest {} of them; -n N shows more", args.limit));
     }
     Ok(0)
-}
-
-/// The folders whose runs are shown from here: this project's, or every one's outside of any project.
-fn projects_here(context: &Context) -> Vec<PathBuf> {
-    let stops = query::stops();
-    let (folder, repo) = query::project_of_dir(context.git().as_ref(), &context.cwd, &stops);
-    let dir = context.paths.project(&windlass_git::project_slug(&folder));
-    if dir.join("windlass.db").exists() {
-        return vec![dir];
-    }
-    let is_project =
-        repo.is_some() || windlass_resources::places::find_project(&context.cwd, &stops).is_some();
-    if is_project { Vec::new() } else { context.paths.all_projects() }
 }
 
 /// Where a run stands.
