@@ -362,7 +362,8 @@ fn resume(run: &Run, caps: Option<Caps>) -> Result<Vec<Event>, Refusal> {
         return Err(cannot("the run is being cancelled; resume it when it is"));
     }
     let halted = run.is_ended() || run.blocked.is_some() || run.reached.is_some();
-    let waits = matches!(run.waiting, Some((WaitFor::Restart, ..)));
+    // Whoever resumes a run that waits for values brings them, or is told again what is missing.
+    let waits = matches!(run.waiting, Some((WaitFor::Restart | WaitFor::Environment, ..)));
     if !halted && !waits && caps.is_none() {
         return Err(cannot("the run is under way; there is nothing to resume"));
     }
