@@ -7,6 +7,8 @@ mod campaign;
 mod cancelled;
 #[path = "crash/daemon_killed.rs"]
 mod daemon_killed;
+#[path = "crash/environment.rs"]
+mod environment;
 #[path = "crash/parts_killed.rs"]
 mod parts_killed;
 #[path = "crash/world.rs"]
