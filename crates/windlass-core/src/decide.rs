@@ -113,15 +113,19 @@ fn settle_pending(run: &Run, world: &World, out: &mut Vec<Event>) {
                 Next::Fail(failure) => out.push(Event::TaskFailed { task: id(), failure }),
                 Next::Attention(failure) => out.push(Event::TaskNeedsAttention { task: id(), failure }),
                 Next::Cancelled => out.push(Event::TaskCancelled { task: id() }),
-                Next::Gate { gate, n } if run.turn == Some(Holder::Task(at)) => {
-                    out.push(Event::GateStarted { key: GateKey { task: Some(id()), gate, n } });
-                }
-                Next::Gate { .. } => {
-                    if run.turn.is_none() && world.tree == Turn::Free && !turn_given {
-                        turn_given = true;
-                        out.push(Event::TurnTaken { task: Some(id()) });
+                Next::Gate { gate, n } => match &world.tree {
+                    Turn::Free if run.turn == Some(Holder::Task(at)) => {
+                        out.push(Event::GateStarted { key: GateKey { task: Some(id()), gate, n } });
                     }
-                }
+                    Turn::Free => {
+                        if run.turn.is_none() && !turn_given {
+                            turn_given = true;
+                            out.push(Event::TurnTaken { task: Some(id()) });
+                        }
+                    }
+                    Turn::Other(who) if !who.is_empty() && !run.is_live() => wait(run, WaitFor::Tree, who, out),
+                    Turn::Other(_) => {}
+                },
                 Next::Again { .. } => {}
             },
             Phase::Queued | Phase::Ready { .. } | Phase::Kept if task.cancel => {
@@ -198,9 +202,10 @@ fn baseline(run: &Run, world: &World, out: &mut Vec<Event>) {
     if run.baseline_live || run.baseline == Baseline::Asked {
         return;
     }
-    if run.turn != Some(Holder::Baseline) {
+    if run.turn != Some(Holder::Baseline) || world.tree != Turn::Free {
         match &world.tree {
-            Turn::Free => out.push(Event::TurnTaken { task: None }),
+            Turn::Free if world.slots > 0 => out.push(Event::TurnTaken { task: None }),
+            Turn::Free => {}
             Turn::Other(who) if !who.is_empty() => wait(run, WaitFor::Tree, who, out),
             Turn::Other(_) => {}
         }
@@ -211,8 +216,11 @@ fn baseline(run: &Run, world: &World, out: &mut Vec<Event>) {
         let count = tries.clone().count();
         let steady = tries.clone().any(crate::task::GateTry::is_steady);
         if !steady && count < BASELINE_TRIES {
-            let n = u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1);
-            out.push(Event::GateStarted { key: GateKey { task: None, gate, n } });
+            // A gate of the baseline uses a slot like any other, and has none of its own between two tries.
+            if world.slots > 0 {
+                let n = u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1);
+                out.push(Event::GateStarted { key: GateKey { task: None, gate, n } });
+            }
             return;
         }
     }
@@ -234,18 +242,21 @@ fn baseline(run: &Run, world: &World, out: &mut Vec<Event>) {
 }
 
 fn start(run: &Run, now: Millis, world: &World, out: &mut Vec<Event>) {
+    // A turn that the run holds by its journal is of use only with the tree's lease: its engine may be a new one.
+    let has_tree = world.tree == Turn::Free;
     // What already holds the turn has its slot.
     for &at in &run.pending {
         if let Some(task) = run.task(at)
             && task.phase == Phase::Kept
+            && has_tree
         {
             out.push(started(run, task, task.kept_cause.unwrap_or(Cause::First)));
         }
     }
     let mut slots = world.slots.min(run.spec.limits.run.max(1).saturating_sub(run.slots_used()));
     let mut by_role = run.busy_by_role.clone();
-    let mut turn_free = run.turn.is_none() && world.tree == Turn::Free;
-    let mut held_up = false;
+    let mut turn_free = run.turn.is_none() && has_tree;
+    let mut held_up = run.turn.is_some() && !has_tree;
 
     let due = run.due.range(..=(now, u32::MAX)).map(|(_, at)| *at);
     let heads = run.ready.values().flatten().copied();
@@ -257,7 +268,7 @@ fn start(run: &Run, now: Millis, world: &World, out: &mut Vec<Event>) {
             .task(holder)
             .is_some_and(|t| matches!(t.phase, Phase::Ready { not_before, .. } if not_before <= now));
         candidates.retain(|at| *at != holder);
-        if waits_on {
+        if waits_on && has_tree {
             candidates.insert(0, holder);
         }
     }

@@ -290,6 +290,7 @@ impl Run {
                     return Err(state("run.blocked", "something is live"));
                 }
                 self.blocked = Some(failure.clone());
+                self.give_turn_back();
                 Ok(())
             }
             Event::RunCompleted { proof } => {
@@ -435,6 +436,19 @@ impl Run {
             }
             _ => Err(state("turn.taken", format!("task {id} does not wait for it"))),
         }
+    }
+
+    /// Gives the turn back while nothing of the run is live: it may wait for a person for days.
+    fn give_turn_back(&mut self) {
+        let Some(holder) = self.turn.take() else { return };
+        let Holder::Task(at) = holder else { return };
+        let Some(task) = self.tasks.get(at as usize) else { return };
+        let phase = match task.phase {
+            // The tree may be another when it goes on, and is kept anew.
+            Phase::Kept => Phase::Ready { not_before: 0, cause: task.kept_cause.unwrap_or(Cause::First) },
+            ref same => same.clone(),
+        };
+        self.enter(at, phase);
     }
 
     fn start(

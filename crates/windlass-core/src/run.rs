@@ -192,7 +192,7 @@ impl Run {
         if !self.is_planned() {
             return RunStatus::Queued;
         }
-        if self.is_busy() {
+        if self.is_live() {
             return RunStatus::Running;
         }
         if self.waiting.is_some() {
