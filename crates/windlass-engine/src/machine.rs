@@ -213,6 +213,8 @@ struct Entry {
     in_flight: Option<Staged>,
     /// Place of the last state snapshot.
     snapshot_at: Seq,
+    /// Place at which the tree's turn was given back, until that is durable: only then another run may take it.
+    gave_back: Option<Seq>,
 }
 
 /// Events that wait for durability, with what rests on them.
@@ -501,7 +503,10 @@ impl Machine {
             entry.find_effects(&event);
             entry.staged.events.push((entry.run.updated_at, event));
         }
-        self.has_room |= (held && !entry.run.holds_turn()) || entry.run.slots_used() < used;
+        if held && !entry.run.holds_turn() {
+            entry.gave_back = Some(entry.run.seq);
+        }
+        self.has_room |= entry.run.slots_used() < used;
         self.dirty.insert(id);
     }
 
@@ -539,7 +544,7 @@ impl Machine {
         let entry = self.runs.get(&id)?;
         let root = &entry.run.spec.tree.root;
         let holder =
-            self.runs.iter().find(|(k, e)| **k != id && e.run.holds_turn() && e.run.spec.tree.root == *root);
+            self.runs.iter().find(|(k, e)| **k != id && e.has_turn() && e.run.spec.tree.root == *root);
         let holder = holder.map(|(other, _)| *other);
         let parked = || self.parked.iter().find(|(k, p)| **k != id && p.root == *root).map(|(k, _)| *k);
         let tree = match (holder.or_else(parked), self.trees.get(root)) {
@@ -574,9 +579,7 @@ impl Machine {
     fn free_trees(&mut self, out: &mut Vec<Out>) {
         let (runs, parked) = (&self.runs, &self.parked);
         self.trees.retain(|root, tree| {
-            let wants = |e: &Entry| {
-                e.run.spec.tree.root == *root && (e.run.holds_turn() || e.run.wants_turn())
-            };
+            let wants = |e: &Entry| e.run.spec.tree.root == *root && (e.has_turn() || e.run.wants_turn());
             // Before the store's answer it is not known what there is to give back.
             if *tree == Tree::Asked || runs.values().any(wants) || parked.values().any(|p| p.root == *root) {
                 return true;
@@ -636,6 +639,10 @@ impl Machine {
         let Some(entry) = self.runs.get_mut(&id) else { return };
         let first = staged.first;
         let last = first + staged.events.len() as u64 - 1;
+        if entry.gave_back.is_some_and(|at| at <= last) {
+            entry.gave_back = None;
+            self.has_room = true;
+        }
         for (effect, recovering) in staged.effects {
             out.push(Out::Perform { run: id, effect, recovering });
         }
@@ -656,13 +663,15 @@ impl Machine {
     }
 
     fn drop_run(&mut self, id: RunId, staged: Staged, failure: CommitFailure, out: &mut Vec<Out>) {
-        let Some(entry) = self.runs.remove(&id) else { return };
+        let Some(mut entry) = self.runs.remove(&id) else { return };
         self.dirty.remove(&id);
         self.has_room = true;
         let is_new = staged.first == 1;
+        let root = entry.run.spec.tree.root.clone();
+        let has_turn = entry.has_turn();
         if !is_new && !matches!(failure, CommitFailure::Fenced(_)) {
             // What it holds by its journal is not known before it is read; its memory was ahead of that.
-            let parked = Parked { root: entry.run.spec.tree.root.clone(), slots: entry.run.slots_used() };
+            let parked = Parked { root: root.clone(), slots: entry.run.slots_used() };
             self.parked.insert(id, parked);
         }
         let text = match &failure {
@@ -670,11 +679,17 @@ impl Machine {
                 t.clone()
             }
         };
-        for request in staged.answers.into_iter().chain(entry.staged.answers) {
+        for request in staged.answers.into_iter().chain(std::mem::take(&mut entry.staged.answers)) {
             out.push(Out::Answer { request, result: Err(AskError::NotRecorded(text.clone())) });
         }
         match failure {
-            CommitFailure::Fenced(reason) => out.push(Out::Forget { run: id, reason }),
+            CommitFailure::Fenced(reason) => {
+                if has_turn && self.trees.remove(&root).is_some() {
+                    // Whoever leads it now holds its turn: others here have to ask for the tree anew.
+                    out.push(Out::FreeTree { root });
+                }
+                out.push(Out::Forget { run: id, reason });
+            }
             CommitFailure::Conflict(_) => out.push(Out::Reopen { run: id, at: self.now }),
             CommitFailure::Unavailable(_) if is_new => {
                 out.push(Out::Forget { run: id, reason: text });
@@ -697,7 +712,13 @@ impl Entry {
             staged: Staged::default(),
             in_flight: None,
             snapshot_at: 0,
+            gave_back: None,
         }
+    }
+
+    /// Whether it holds the tree's turn, as far as is durable.
+    fn has_turn(&self) -> bool {
+        self.run.holds_turn() || self.gave_back.is_some()
     }
 
     /// The time as this run knows it: never before its last event.
@@ -730,6 +751,8 @@ impl Entry {
                     self.run.wanted_for(at, &mut wanted);
                 }
             }
+            // Nothing is live, and the tree is kept anew when it goes on.
+            Concerns::Rest => self.released.retain(|e| matches!(e, Effect::Steer { .. })),
             Concerns::Nothing => {}
         }
         for effect in wanted {
@@ -742,6 +765,7 @@ enum Concerns<'a> {
     Task(&'a TaskId),
     Run,
     Busy,
+    Rest,
     Nothing,
 }
 
@@ -783,10 +807,10 @@ fn concerns(event: &Event) -> Concerns<'_> {
         | Event::TasksRetried { .. }
         | Event::Notice { .. }
         | Event::RunUndone { .. }
-        | Event::RunBlocked { .. }
         | Event::RunCompleted { .. }
         | Event::RunFailed { .. }
         | Event::RunCancelled {} => Concerns::Nothing,
+        Event::RunBlocked { .. } => Concerns::Rest,
     }
 }
 

@@ -30,7 +30,7 @@ mod world;
 pub use law::Law;
 pub use swarm::Fault;
 
-/// How many of the last steps a failure shows.
+/// How many lines about the last steps a failure shows.
 pub const LOG_STEPS: usize = 40;
 
 /// A history that kept every law.
@@ -55,7 +55,7 @@ pub struct Failure {
     pub law: Law,
     /// What was seen.
     pub detail: String,
-    /// The last [`LOG_STEPS`] steps, oldest first.
+    /// The last steps, [`LOG_STEPS`] unless another number was asked for, oldest first.
     pub tail: Vec<String>,
 }
 
@@ -64,13 +64,21 @@ pub struct Failure {
 /// # Errors
 /// The first law that is broken, with the steps that led there.
 pub fn simulate(seed: u64, fault: Option<Fault>) -> Result<Report, Box<Failure>> {
-    let mut sim = sim::Sim::new(seed, fault, false);
+    simulate_logged(seed, fault, LOG_STEPS)
+}
+
+/// The same with another length of [`Failure::tail`].
+///
+/// # Errors
+/// As [`simulate`].
+pub fn simulate_logged(seed: u64, fault: Option<Fault>, log: usize) -> Result<Report, Box<Failure>> {
+    let mut sim = sim::Sim::new(seed, fault, None);
     if sim.run().is_ok() {
         let events = sim.world.journals.books.values().map(|b| b.events.len() as u64).sum();
         return Ok(Report { steps: sim.steps, crashes: sim.crashes, events });
     }
     // The same again, with a log: the seed is the whole history.
-    let mut sim = sim::Sim::new(seed, fault, true);
+    let mut sim = sim::Sim::new(seed, fault, Some(log));
     let (law, detail) = match sim.run() {
         Err(broken) => (broken.law, broken.detail),
         Ok(()) => (Law::ReplayIsLive, "the same seed gave another history".to_owned()),

@@ -4,8 +4,8 @@ use crate::engine::Engine;
 use crate::law::{Check, Law, broken, hold};
 use crate::rng::Rng;
 use crate::swarm::{Fault, Swarm};
+use crate::worker;
 use crate::world::World;
-use crate::{LOG_STEPS, worker};
 use std::collections::{BTreeMap, VecDeque};
 use windlass_engine::machine::Settings;
 use windlass_events::RunId;
@@ -42,7 +42,7 @@ pub(crate) struct Sim {
     /// What people do yet, once it is calm, for runs that wait for them.
     pub(crate) help: u32,
     idle: (u32, u64),
-    log: Option<VecDeque<String>>,
+    log: Option<(usize, VecDeque<String>)>,
 }
 
 #[derive(Debug, Clone)]
@@ -62,7 +62,7 @@ enum Step {
 }
 
 impl Sim {
-    pub(crate) fn new(seed: u64, fault: Option<Fault>, log: bool) -> Self {
+    pub(crate) fn new(seed: u64, fault: Option<Fault>, log: Option<usize>) -> Self {
         let mut rng = Rng::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x5eed);
         let swarm = Swarm::new(&mut rng);
         let help = u32::try_from(rng.below(6)).unwrap_or(0);
@@ -78,13 +78,13 @@ impl Sim {
             crashes: 0,
             help,
             idle: (0, 0),
-            log: log.then(VecDeque::new),
+            log: log.map(|most| (most, VecDeque::new())),
         }
     }
 
     pub(crate) fn log(&mut self, line: impl FnOnce() -> String) {
-        if let Some(log) = &mut self.log {
-            if log.len() >= LOG_STEPS {
+        if let Some((most, log)) = &mut self.log {
+            if log.len() >= *most {
                 log.pop_front();
             }
             log.push_back(format!("{:>6} {:>9} {}", self.steps, self.world.mono, line()));
@@ -93,7 +93,7 @@ impl Sim {
 
     /// The last steps, oldest first.
     pub(crate) fn tail(&self) -> Vec<String> {
-        self.log.iter().flatten().cloned().collect()
+        self.log.iter().flat_map(|(_, log)| log).cloned().collect()
     }
 
     /// The whole history.
