@@ -19,7 +19,7 @@ pub mod worker;
 pub use budget::Budget;
 pub use fill::fill_goal;
 pub use follow_up::{LostAttempt, RedGate, appended, continuation, repair};
-pub use worker::{Cold, DepOutput, GateRecord, Note, Rendered, Skill, WorkerPrompt};
+pub use worker::{Cold, DepOutput, GateRecord, Note, Rendered, Skill, WorkerPrompt, system_prompt};
 
 /// A text from outside: a result, a file, a diff.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use windlass_events::{Access, AttemptNo, ErrorClass, Millis, RuntimeKind, TaskId
 use windlass_git::{DiffOptions, Segment};
 use windlass_prompts::{
     Budget, Cold, DepOutput, GateRecord, LostAttempt, Material, RedGate, Skill, WorkerPrompt, appended,
-    continuation, repair,
+    continuation, repair, system_prompt,
 };
 
 /// How much of a file is read for a prompt; the prompt itself says how much of that it shows.
@@ -271,8 +271,8 @@ fn prompt(
         return (plain_prompt(home, job), String::new());
     }
     if let (true, Some(text)) = (continues, &follow_up) {
-        // The session still knows its task.
-        return (text.clone(), agent.system_prompt.clone());
+        // The session still knows its task; its rules are no part of the conversation.
+        return (text.clone(), system_prompt(&agent.system_prompt, job.task.access));
     }
     let skill = |name: &String| {
         home.spec.skills.get(name).map(|t| Skill { name: name.clone(), text: Material::whole(t.clone(), "") })
