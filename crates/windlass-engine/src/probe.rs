@@ -190,8 +190,11 @@ fn basis(
     let real = std::fs::canonicalize(program).unwrap_or_else(|_| program.into());
     let mut files = Vec::new();
     for path in std::iter::once(&real).chain(touches) {
-        let (size, mtime, nanos) =
-            std::fs::metadata(path).map_or((0, 0, 0), |m| (m.size(), m.mtime(), m.mtime_nsec()));
+        // Pi writes an empty sign-in file where there is none: that says no more than none.
+        let (size, mtime, nanos) = std::fs::metadata(path)
+            .ok()
+            .filter(|m| m.len() > 2 || std::fs::read(path).is_ok_and(|text| text != b"{}"))
+            .map_or((0, 0, 0), |m| (m.size(), m.mtime(), m.mtime_nsec()));
         files.push((path.to_string_lossy().into_owned(), size, mtime, nanos));
     }
     let mut args: Vec<String> = rest.to_vec();
