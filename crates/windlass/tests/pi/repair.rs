@@ -34,6 +34,10 @@ fn a_red_gate_goes_back_into_the_same_session_with_its_output() {
     }
     assert!(!users[1].contains("You are the"), "the session still knows its task: {}", users[1]);
 
+    // Role and rules are not part of the conversation: they are the same to its end.
+    assert!(requests[0].conversation().system.contains("Never commit, push, stash or switch branches."));
+    assert_eq!(requests[2].conversation().system, requests[0].conversation().system);
+
     let status = world.last();
     assert_eq!((&status["run"]["status"], &status["run"]["proof"]), (&json!("completed"), &json!("proven")));
     assert_usage(&status["run"]["usage"], world.server.usage_sent(), 4);
