@@ -1,19 +1,13 @@
 //! Generated pages: the references of the command line and of the configuration, from the binary that has them.
 //!
-//! The binary's hidden command `__docs` prints one JSON object, `{"files": {"docs/reference/cli.md": "…", …}}`.
+//! The binary's hidden command `__docs FOLDER` writes them into a folder; this compares or copies them to `docs/reference/`.
 
-use crate::shell::{capture, cargo, must_run, root, target};
+use crate::shell::{cargo, must_run, root, target};
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Component, Path};
+use std::path::Path;
 use std::process::Command;
-
-#[derive(Deserialize)]
-struct Pages {
-    files: BTreeMap<String, String>,
-}
 
 /// `cargo xtask generate [--check]`
 pub(crate) fn run(args: &[&str]) -> Result<()> {
@@ -23,36 +17,51 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
         _ => bail!("expected nothing or --check"),
     };
     must_run(&mut cargo(["build", "--package", "windlass", "--bin", "windlass"]))?;
-    let text = capture(Command::new(target().join("debug/windlass")).arg("__docs"))?;
-    let pages: Pages = serde_json::from_str(&text).context("`windlass __docs` printed no pages")?;
-    if pages.files.is_empty() {
-        bail!("`windlass __docs` printed no pages");
+    let made = target().join("reference");
+    // What an older binary made there is not what this one makes.
+    match fs::remove_dir_all(&made) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => bail!("cannot remove {}: {e}", made.display()),
+        _ => {}
     }
-    let mut stale = Vec::new();
-    for (name, content) in &pages.files {
-        if !is_page(name) {
-            bail!("`windlass __docs` names {name:?}, which is no page under docs/");
-        }
-        let path = root().join(name);
-        if fs::read_to_string(&path).is_ok_and(|found| found == *content) {
+    must_run(Command::new(target().join("debug/windlass")).arg("__docs").arg(&made))?;
+    let folder = root().join("docs/reference");
+    let pages = read(&made)?;
+    if pages.is_empty() {
+        bail!("`windlass __docs` wrote no pages");
+    }
+    let there = if folder.is_dir() { read(&folder)? } else { BTreeMap::new() };
+    let mut stale: Vec<&str> = Vec::new();
+    for (name, content) in &pages {
+        if there.get(name) == Some(content) {
             continue;
         }
-        stale.push(name.as_str());
+        stale.push(name);
         if !check {
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent)?;
-            }
+            fs::create_dir_all(&folder)?;
+            let path = folder.join(name);
             fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
         }
     }
-    if check && !stale.is_empty() {
-        bail!("stale: {}: run `cargo xtask generate`", stale.join(", "));
+    for name in there.keys().filter(|name| !pages.contains_key(*name)) {
+        stale.push(name);
+        if !check {
+            fs::remove_file(folder.join(name)).with_context(|| format!("cannot remove {name}"))?;
+        }
     }
-    println!("{} pages, {} {}", pages.files.len(), stale.len(), if check { "stale" } else { "written" });
+    if check && !stale.is_empty() {
+        bail!("docs/reference is stale: {}: run `cargo xtask generate`", stale.join(", "));
+    }
+    println!("{} pages, {} {}", pages.len(), stale.len(), if check { "stale" } else { "written" });
     Ok(())
 }
 
-fn is_page(name: &str) -> bool {
-    let path = Path::new(name);
-    path.starts_with("docs") && path.components().all(|part| matches!(part, Component::Normal(_)))
+/// The files of a folder by name.
+fn read(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        files.insert(name, fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?);
+    }
+    Ok(files)
 }

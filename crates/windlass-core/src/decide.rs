@@ -123,7 +123,9 @@ fn settle_pending(run: &Run, world: &World, out: &mut Vec<Event>) {
                             out.push(Event::TurnTaken { task: Some(id()) });
                         }
                     }
-                    Turn::Other(who) if !who.is_empty() && !run.is_live() => wait(run, WaitFor::Tree, who, out),
+                    Turn::Other(who) if !who.is_empty() && !run.is_live() => {
+                        wait(run, WaitFor::Tree, who, out)
+                    }
                     Turn::Other(_) => {}
                 },
                 Next::Again { .. } => {}

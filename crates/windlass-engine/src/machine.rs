@@ -436,6 +436,10 @@ impl Machine {
 
     fn opened(&mut self, run: Run, epoch: u64, secrets: bool, out: &mut Vec<Out>) {
         let id = run.id;
+        if self.runs.contains_key(&id) {
+            // Read twice: what is staged here must not be lost.
+            return;
+        }
         self.unpark(id);
         if run.holds_turn() && !self.trees.contains_key(&run.spec.tree.root) {
             // The turn is its own by the journal; nothing more starts on it before the tree's lease is ours too.

@@ -13,7 +13,8 @@ use windlass_events::event::{AttemptEnd, GateEnd, Snapshot};
 use windlass_events::outcome::Failure;
 use windlass_events::{ErrorClass, Event, RunId};
 use windlass_store::{
-    Append, AppendError, LeaseError, LeaseName, ReadStore, Record, Store, StoreError, TreeId,
+    Append, AppendError, Lease, LeaseError, LeaseName, MemoryStore, ReadStore, Record, Store, StoreError,
+    TreeId,
 };
 
 /// How long a driver waits before it tries again what the store refused.
@@ -193,15 +194,20 @@ impl Sim {
             e.inbox.push_back(In::Committed { batch, results });
             return Ok(());
         }
-        let parts = &commit.parts;
+        let parts = commit.parts.clone();
+        let refused = |why: &str| Err(CommitFailure::Conflict(why.to_owned()));
         if self.world.swarm.conflict && self.rng.chance(1, 30) {
-            let refused = || Err(CommitFailure::Conflict("refused".into()));
-            commit.results = Some(parts.iter().map(|_| refused()).collect());
+            commit.results = Some(parts.iter().map(|_| refused("refused")).collect());
             return Ok(());
         }
         let lies = self.world.swarm.lying_commit && self.rng.chance(1, 40);
+        let mut results = Vec::new();
         let mut batch = Vec::new();
-        for part in parts {
+        for part in &parts {
+            if !self.has_tree(e, part) {
+                results.push(refused("the tree is another engine's"));
+                continue;
+            }
             let mut records = Vec::new();
             for (at, event) in &part.events {
                 match event.to_json() {
@@ -212,16 +218,23 @@ impl Sim {
             records.extend(self.forge(part));
             let append = Append::new(part.run, part.expected, part.epoch, records);
             batch.push(if part.sync { append.synced() } else { append });
+            // Its place; what the store says of it comes below.
+            results.push(Ok(0));
         }
-        let results = self.world.append(batch)?;
-        let results = results.into_iter().map(|r| match r {
-            Ok(_) if lies => Err(CommitFailure::Unavailable("no word of it".into())),
-            Ok(seq) => Ok(seq),
-            Err(e @ AppendError::Fenced { .. }) => Err(CommitFailure::Fenced(e.to_string())),
-            Err(e @ AppendError::Commit(_)) => Err(CommitFailure::Unavailable(e.to_string())),
-            Err(e) => Err(CommitFailure::Conflict(e.to_string())),
-        });
-        commit.results = Some(results.collect());
+        let mut said = self.world.append(batch)?.into_iter();
+        for result in results.iter_mut().filter(|r| r.is_ok()) {
+            *result = match said.next() {
+                Some(Ok(_)) if lies => Err(CommitFailure::Unavailable("no word of it".into())),
+                Some(Ok(seq)) => Ok(seq),
+                Some(Err(e @ AppendError::Fenced { .. })) => Err(CommitFailure::Fenced(e.to_string())),
+                Some(Err(e @ AppendError::Commit(_))) => Err(CommitFailure::Unavailable(e.to_string())),
+                Some(Err(e)) => Err(CommitFailure::Conflict(e.to_string())),
+                None => refused("the store says nothing"),
+            };
+        }
+        if let Some(commit) = &mut e.commit {
+            commit.results = Some(results);
+        }
         Ok(())
     }
 
@@ -261,7 +274,7 @@ impl Sim {
         };
         let epoch = match ours(e, self) {
             Some(epoch) => epoch,
-            None => match self.world.store.acquire(&LeaseName::Run(run), &e.owner, now, open.takeover) {
+            None => match self.take_run(e, run, open.takeover) {
                 Ok(lease) => {
                     let epoch = lease.epoch;
                     e.leases.insert(run, lease);
@@ -269,6 +282,7 @@ impl Sim {
                 }
                 Err(LeaseError::Held(_)) => {
                     e.leases.remove(&run);
+                    e.inbox.push_back(In::Gone(run));
                     for (request, _) in open.asks {
                         self.withdraw(request);
                     }
@@ -301,6 +315,7 @@ impl Sim {
         }
         let Some(mut state) = state else {
             // It never became durable.
+            e.inbox.push_back(In::Gone(run));
             if let Some(lease) = e.leases.remove(&run) {
                 self.add(e, Job::FreeRun { lease });
             }
@@ -411,8 +426,58 @@ impl Sim {
         Ok(())
     }
 
+    /// Leases a run. Whoever takes it over from a living engine takes over what that one holds of its tree.
+    fn take_run(&mut self, e: &mut Engine, run: RunId, takeover: bool) -> Result<Lease, LeaseError> {
+        let mut store = self.world.store.clone();
+        let name = LeaseName::Run(run);
+        let holder = |store: &MemoryStore, name| store.lease(name).ok().flatten().and_then(|l| l.owner);
+        let before = holder(&store, &name);
+        let lease = store.acquire(&name, &e.owner, self.world.wall, takeover)?;
+        let root = self.world.journals.books.get(&run).map(|b| b.spec().tree.root.clone());
+        if let (true, Some(root)) = (takeover, root)
+            && self.turn_elsewhere(e, &root).is_none_or(|other| other == run)
+            && let Some(tree) = TreeId::parse(&root).map(LeaseName::Tree)
+            && before.is_some()
+            && before == holder(&store, &tree)
+            && let Ok(lease) = store.acquire(&tree, &e.owner, self.world.wall, true)
+        {
+            e.trees.insert(root.clone(), lease);
+            e.inbox.push_back(In::Tree { root, holder: None });
+        }
+        Ok(lease)
+    }
+
+    /// Whether the lease of a tree is still this engine's; where not, its machine is told.
+    fn has_tree(&self, e: &mut Engine, part: &Part) -> bool {
+        let takes = part.events.iter().any(|(_, event)| matches!(event, Event::TurnTaken { .. }));
+        let root = e.machine.run(part.run).map(|r| r.spec.tree.root.clone());
+        let (true, Some(root)) = (takes, root) else { return true };
+        let there =
+            TreeId::parse(&root).and_then(|t| self.world.store.lease(&LeaseName::Tree(t)).ok().flatten());
+        let ours = e.trees.get(&root).is_some_and(|l| there.as_ref().is_some_and(|t| t.epoch == l.epoch));
+        if !ours {
+            e.trees.remove(&root);
+            let holder = there.and_then(|t| t.owner).map(|o| o.id.to_string());
+            e.inbox.push_back(In::Tree { root, holder: Some(holder.unwrap_or_else(|| "nobody".into())) });
+        }
+        ours
+    }
+
+    /// A run that this engine does not lead and that has the turn in a tree. A dead engine's lease of it is free, and yet such
+    /// a run may have live workers: until somebody has opened it, the turn is nobody else's.
+    fn turn_elsewhere(&self, e: &Engine, root: &str) -> Option<RunId> {
+        let runs = self.world.journals.books.values().map(|b| &b.run);
+        let mut others = runs.filter(|r| r.spec.tree.root == root && !r.is_ended() && r.holds_turn());
+        others.find(|r| e.machine.run(r.id).is_none()).map(|r| r.id)
+    }
+
     fn want_tree(&mut self, e: &mut Engine, root: String) {
         let Some(tree) = TreeId::parse(&root) else { return };
+        if let Some(other) = self.turn_elsewhere(e, &root) {
+            let holder = Some(format!("run {other}"));
+            e.inbox.push_back(In::Tree { root, holder });
+            return;
+        }
         let got = self.world.store.acquire(&LeaseName::Tree(tree), &e.owner, self.world.wall, false);
         let holder = match got {
             Ok(lease) => {

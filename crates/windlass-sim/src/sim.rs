@@ -12,7 +12,7 @@ use windlass_events::RunId;
 use windlass_store::{LeaseName, Owner, OwnerId, ReadStore};
 
 /// Steps after which a history that goes on in a calm world is one that never ends.
-const CALM_STEPS: u64 = 8_000;
+const CALM_STEPS: u64 = 20_000;
 /// Jumps of the clock in a row that change nothing, after which nothing ever will.
 const IDLE_JUMPS: u32 = 40;
 
@@ -352,8 +352,19 @@ impl Sim {
             waits.extend(worker.deadline().map(|at| i64::try_from(at).unwrap_or(i64::MAX) - signed(w.mono)));
         }
         let Some(wait) = waits.into_iter().filter(|w| *w > 0).min() else { return false };
+        // Engines that ask each other for a tree go on for ever; everything else that is due comes to something.
+        let timer =
+            |e: &Engine| !e.to_open.is_empty() || e.machine.runs().any(|r| r.next_due(w.wall).is_some());
+        let is_due = w.workers.values().any(|worker| worker.deadline().is_some())
+            || self.engines.values().any(|e| !e.paused && timer(e));
         let (jumps, progress) = self.idle;
-        self.idle = if progress == w.progress { (jumps + 1, progress) } else { (0, w.progress) };
+        self.idle = if is_due {
+            (0, w.progress)
+        } else if progress == w.progress {
+            (jumps + 1, progress)
+        } else {
+            (0, w.progress)
+        };
         if self.idle.0 > IDLE_JUMPS {
             self.idle.0 = 0;
             return false;

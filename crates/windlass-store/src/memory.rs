@@ -84,6 +84,9 @@ impl MemoryStore {
         let mut state = self.state();
         for run in state.runs.values_mut() {
             run.events.truncate(run.synced);
+            // It was written after the events that it is of: where those are gone, so is it.
+            let head = run.head();
+            run.snapshot = run.snapshot.take().filter(|s| s.seq <= head);
         }
         state.runs.retain(|_, run| !run.events.is_empty());
         state.version += 1;

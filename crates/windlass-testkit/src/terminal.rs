@@ -139,7 +139,14 @@ impl Terminal {
 
     /// Waits for the program's end; gives its exit code (128 and the number for a signal) and the last screen.
     #[track_caller]
-    pub fn wait(mut self) -> (i32, String) {
+    pub fn wait(self) -> (i32, String) {
+        let (code, screen, _) = self.wait_all();
+        (code, screen)
+    }
+
+    /// As [`Terminal::wait`], with every byte that the program wrote to its end as well.
+    #[track_caller]
+    pub fn wait_all(mut self) -> (i32, String, Vec<u8>) {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
             if let Some(status) = must(self.child.try_wait(), "cannot wait for a child") {
@@ -158,7 +165,7 @@ impl Terminal {
             seen = wait.unwrap_or_else(PoisonError::into_inner).0;
         }
         let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-        (code, text_of(&seen.parser))
+        (code, text_of(&seen.parser), seen.raw.clone())
     }
 }
 

@@ -58,7 +58,11 @@ fn cap(text: &str) -> Result<Cap, String> {
         return Ok(Cap(None));
     }
     let number: f64 = text.replace('_', "").parse().map_err(|_| "give a number, or `none`".to_owned())?;
-    if number.is_finite() && number >= 0.0 { Ok(Cap(Some(number))) } else { Err("give a number from 0".to_owned()) }
+    if number.is_finite() && number >= 0.0 {
+        Ok(Cap(Some(number)))
+    } else {
+        Err("give a number from 0".to_owned())
+    }
 }
 
 fn time_cap(text: &str) -> Result<Cap, String> {

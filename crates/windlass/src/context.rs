@@ -32,7 +32,8 @@ impl Context {
     /// When the directory or a place for state is missing.
     pub(crate) fn new(global: Global) -> Result<Self, ApiError> {
         let usage = |m: String| ApiError::new(ErrorKind::Usage, m);
-        let start = std::env::current_dir().map_err(|e| usage(format!("the current directory is gone: {e}")))?;
+        let start =
+            std::env::current_dir().map_err(|e| usage(format!("the current directory is gone: {e}")))?;
         let cwd = match &global.directory {
             Some(dir) => start.join(dir),
             None => start,
@@ -78,7 +79,9 @@ impl Context {
 
     /// All variables of this process that are text.
     pub(crate) fn all_env() -> BTreeMap<String, String> {
-        std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+        std::env::vars_os()
+            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+            .collect()
     }
 
     /// The user's own config, without any project. What is broken in it is said by the commands that use it.

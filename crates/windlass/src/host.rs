@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use windlass_api::{ApiError, Client, ClientError, ErrorKind};
-use windlass_engine::machine::Settings;
 use windlass_engine::driver::Left;
+use windlass_engine::machine::Settings;
 use windlass_engine::{Engine, EngineOptions};
 use windlass_server::Socket;
 use windlass_worker::Nursery;
@@ -109,7 +109,9 @@ fn settings(context: &Context) -> Settings {
 }
 
 fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|s| s.trim().to_owned()).unwrap_or_default()
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|s| s.trim().to_owned())
+        .unwrap_or_default()
 }
 
 /// Is the daemon: leads runs until it is idle or told to stop.
@@ -237,7 +239,6 @@ impl Inline {
     pub(crate) fn client(&self) -> Result<Client, ApiError> {
         Client::connect(&self.socket, VERSION).map_err(ClientError::into_api)
     }
-
 }
 
 impl Drop for Inline {

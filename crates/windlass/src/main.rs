@@ -57,12 +57,18 @@ fn dispatch(context: &Context, command: Option<Command>) -> Result<u8, windlass_
         Some(Command::Steer(args)) => act::steer(context, &args),
         Some(Command::Rm(args)) => act::rm(context, &args),
         Some(Command::Init(args)) => setup::init(context, &args),
-        Some(Command::Agents(args)) => setup::resources(context, windlass_resources::source::Kind::Agent, args.action),
-        Some(Command::Teams(args)) => setup::resources(context, windlass_resources::source::Kind::Team, args.action),
+        Some(Command::Agents(args)) => {
+            setup::resources(context, windlass_resources::source::Kind::Agent, args.action)
+        }
+        Some(Command::Teams(args)) => {
+            setup::resources(context, windlass_resources::source::Kind::Team, args.action)
+        }
         Some(Command::Workflows(args)) => {
             setup::resources(context, windlass_resources::source::Kind::Workflow, args.action)
         }
-        Some(Command::Skills(args)) => setup::resources(context, windlass_resources::source::Kind::Skill, args.action),
+        Some(Command::Skills(args)) => {
+            setup::resources(context, windlass_resources::source::Kind::Skill, args.action)
+        }
         Some(Command::Validate(args)) => setup::validate(context, &args),
         Some(Command::Recommend(args)) => setup::recommend(context, &args),
         Some(Command::Trust(args)) => setup::trust(context, &args),

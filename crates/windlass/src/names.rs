@@ -31,7 +31,10 @@ fn runs_of(dir: &std::path::Path) -> Result<Vec<RunId>, ApiError> {
 
 /// The newest run of this project.
 fn newest(context: &Context) -> Result<RunId, ApiError> {
-    let none = || wrong("nothing was run in this project yet").hint("`windlass run \"…\"` begins; `windlass list --all` shows every run");
+    let none = || {
+        wrong("nothing was run in this project yet")
+            .hint("`windlass run \"…\"` begins; `windlass list --all` shows every run")
+    };
     let dir = project(context).ok_or_else(none)?;
     runs_of(&dir)?.first().copied().ok_or_else(none)
 }
@@ -59,7 +62,9 @@ pub(crate) fn to_act(context: &Context, name: Option<&str>) -> Result<RunId, Api
     };
     match unfinished.as_slice() {
         [one] => Ok(*one),
-        [] => Err(wrong("no run of this project is under way; name the run").hint("`windlass list` shows them")),
+        [] => {
+            Err(wrong("no run of this project is under way; name the run").hint("`windlass list` shows them"))
+        }
         many => {
             let names: Vec<&str> = many.iter().map(RunId::as_str).collect();
             Err(wrong(format!("{} runs are under way; name one: {}", many.len(), names.join(", "))))
@@ -82,14 +87,21 @@ pub(crate) fn run(context: &Context, name: &str) -> Result<RunId, ApiError> {
         let Ok(entries) = std::fs::read_dir(dir.join("runs")) else { continue };
         all.extend(entries.flatten().filter_map(|e| RunId::parse(e.file_name().to_str()?).ok()));
     }
-    let found: Vec<RunId> = all.iter().copied().filter(|id| !name.is_empty() && id.as_str().starts_with(name)).collect();
+    let found: Vec<RunId> =
+        all.iter().copied().filter(|id| !name.is_empty() && id.as_str().starts_with(name)).collect();
     match found.as_slice() {
         [one] => Ok(*one),
         [] => {
-            let near = windlass_resources::diag::nearest(name, all.iter().map(RunId::as_str)).map(str::to_owned);
-            let error = wrong(format!("there is no run `{}` on this machine", windlass_resources::diag::escape(name)));
+            let near =
+                windlass_resources::diag::nearest(name, all.iter().map(RunId::as_str)).map(str::to_owned);
+            let error = wrong(format!(
+                "there is no run `{}` on this machine",
+                windlass_resources::diag::escape(name)
+            ));
             Err(match near {
-                Some(near) => error.hint(format!("did you mean `{near}`? `windlass list --all` shows every run")),
+                Some(near) => {
+                    error.hint(format!("did you mean `{near}`? `windlass list --all` shows every run"))
+                }
                 None => error.hint("`windlass list --all` shows every run"),
             })
         }
@@ -109,14 +121,17 @@ pub(crate) fn task(run: &Run, name: &str) -> Result<TaskId, ApiError> {
     let found: Vec<&TaskId> = run
         .tasks
         .iter()
-        .filter(|t| !name.is_empty() && (t.spec.id.as_str().starts_with(name) || t.spec.step.starts_with(name)))
+        .filter(|t| {
+            !name.is_empty() && (t.spec.id.as_str().starts_with(name) || t.spec.step.starts_with(name))
+        })
         .map(|t| &t.spec.id)
         .collect();
     match found.as_slice() {
         [one] => Ok((*one).clone()),
         [] => {
             let near = windlass_resources::diag::nearest(name, run.tasks.iter().map(|t| t.spec.id.as_str()));
-            let error = wrong(format!("run {} has no task `{}`", run.id, windlass_resources::diag::escape(name)));
+            let error =
+                wrong(format!("run {} has no task `{}`", run.id, windlass_resources::diag::escape(name)));
             Err(match near {
                 Some(near) => error.hint(format!("did you mean `{near}`?")),
                 None => error.hint(format!("`windlass status {}` lists them", run.id)),

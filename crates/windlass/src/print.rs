@@ -21,13 +21,26 @@ pub(crate) fn out(bytes: &[u8]) -> Result<(), ApiError> {
     }
 }
 
+/// Writes what a worker said to standard output: byte for byte, except on a terminal, where control characters are shown as such.
+///
+/// # Errors
+/// As [`out`].
+pub(crate) fn result(bytes: &[u8]) -> Result<(), ApiError> {
+    use std::io::IsTerminal;
+    if std::io::stdout().is_terminal() {
+        return out(crate::commands::look::escape_lines(bytes).as_bytes());
+    }
+    out(bytes)
+}
+
 /// Writes a value as one line of JSON to standard output.
 ///
 /// # Errors
 /// As [`out`].
 pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<(), ApiError> {
-    let mut bytes = serde_json::to_vec(value)
-        .map_err(|e| ApiError::new(ErrorKind::Internal, format!("the result cannot be written as JSON: {e}")))?;
+    let mut bytes = serde_json::to_vec(value).map_err(|e| {
+        ApiError::new(ErrorKind::Internal, format!("the result cannot be written as JSON: {e}"))
+    })?;
     bytes.push(b'\n');
     out(&bytes)
 }
@@ -92,7 +105,11 @@ pub(crate) fn usage_error(error: &clap::Error) -> ExitCode {
     if typed.iter().any(|a| a == "--json") {
         let message = error.to_string();
         let message = message.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
-        return api_error(&ApiError::new(ErrorKind::Usage, message).hint("see `windlass --help`"), true, None);
+        return api_error(
+            &ApiError::new(ErrorKind::Usage, message).hint("see `windlass --help`"),
+            true,
+            None,
+        );
     }
     if error.kind() == Kind::InvalidSubcommand
         && let Some(goal) = typed.iter().find(|a| a.contains(char::is_whitespace))

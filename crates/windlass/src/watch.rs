@@ -69,7 +69,12 @@ enum Happened {
 }
 
 /// Watches a run until it stops or the person leaves. Prints the card at its end, and the result on standard output.
-pub(crate) fn watch(context: &Context, client: Client, run: RunId, options: Options) -> Result<End, ApiError> {
+pub(crate) fn watch(
+    context: &Context,
+    client: Client,
+    run: RunId,
+    options: Options,
+) -> Result<End, ApiError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -146,7 +151,9 @@ impl<'a> Watch<'a> {
 
     async fn follow(mut self, client: Client) -> Result<End, ApiError> {
         use tokio::signal::unix::{SignalKind, signal};
-        let fail = |e: std::io::Error| ApiError::new(ErrorKind::Internal, format!("signals cannot be received: {e}"));
+        let fail = |e: std::io::Error| {
+            ApiError::new(ErrorKind::Internal, format!("signals cannot be received: {e}"))
+        };
         let mut int = signal(SignalKind::interrupt()).map_err(fail)?;
         let mut term = signal(SignalKind::terminate()).map_err(fail)?;
         let mut hup = signal(SignalKind::hangup()).map_err(fail)?;
@@ -199,8 +206,11 @@ impl<'a> Watch<'a> {
 
     fn event(&mut self, seq: u64, at: Millis, body: &str) -> Result<(), ApiError> {
         let newer = |e: String| {
-            ApiError::new(ErrorKind::Missing, format!("event {seq} of run {} is not understood: {e}", self.id))
-                .hint("a newer windlass wrote it; watch with that one")
+            ApiError::new(
+                ErrorKind::Missing,
+                format!("event {seq} of run {} is not understood: {e}", self.id),
+            )
+            .hint("a newer windlass wrote it; watch with that one")
         };
         let event = Event::from_json(body).map_err(|e| newer(e.to_string()))?;
         match &mut self.run {
@@ -215,11 +225,16 @@ impl<'a> Watch<'a> {
 
     /// One line per event; the last one also says how it all ended.
     fn json_line(&self, seq: u64, at: Millis, body: &str) -> Result<(), ApiError> {
-        let mut line = format!("{{\"run\":\"{}\",\"seq\":{seq},\"at\":{at},{}", self.id, body.get(1..).unwrap_or("}"));
+        let mut line =
+            format!("{{\"run\":\"{}\",\"seq\":{seq},\"at\":{at},{}", self.id, body.get(1..).unwrap_or("}"));
         if let Some(run) = self.run.as_ref().filter(|r| r.is_ended() || r.blocked.is_some()) {
             line.pop();
             let exit = exit_code(run).unwrap_or(1);
-            line.push_str(&format!(",\"status\":\"{}\",\"proof\":\"{}\",\"exit\":{exit}}}", run.status(), run.proof()));
+            line.push_str(&format!(
+                ",\"status\":\"{}\",\"proof\":\"{}\",\"exit\":{exit}}}",
+                run.status(),
+                run.proof()
+            ));
         }
         line.push('\n');
         print::out(line.as_bytes())
@@ -231,7 +246,10 @@ impl<'a> Watch<'a> {
         if self.context.global.json || self.context.global.quiet {
             return Ok(());
         }
-        if !self.carded && run.is_planned() && (run.baseline == Baseline::Done || run.is_ended() || run.baseline == Baseline::Asked) {
+        if !self.carded
+            && run.is_planned()
+            && (run.baseline == Baseline::Done || run.is_ended() || run.baseline == Baseline::Asked)
+        {
             self.carded = true;
             let doc = query::status_doc(run, None, &self.dir);
             let look = self.context.look(self.context.width(self.context.err_is_terminal()).min(120));
@@ -256,7 +274,8 @@ impl<'a> Watch<'a> {
     }
 
     fn draw(&mut self) {
-        let (Some(screen), Some(run), Some((width, height))) = (&mut self.screen, &self.run, terminal_size()) else {
+        let (Some(screen), Some(run), Some((width, height))) = (&mut self.screen, &self.run, terminal_size())
+        else {
             return;
         };
         let size = Size { width, height };
@@ -300,7 +319,7 @@ impl<'a> Watch<'a> {
         }
         if !self.context.global.json && run.is_ended() {
             for bytes in final_texts(&run, &self.dir)? {
-                print::out(&bytes)?;
+                print::result(&bytes)?;
             }
         }
         Ok(())
@@ -314,7 +333,10 @@ impl<'a> Watch<'a> {
         }
         let mut client = host::daemon(self.context)?;
         // It leads the run when it has visited the project; that needs no answer that matters here.
-        let visit = Request::Visit { cwd: self.context.cwd.to_string_lossy().into_owned(), env: Context::shell_env() };
+        let visit = Request::Visit {
+            cwd: self.context.cwd.to_string_lossy().into_owned(),
+            env: Context::shell_env(),
+        };
         client.call(visit).map_err(windlass_api::ClientError::into_api)?;
         self.listen(client)
     }
@@ -441,11 +463,16 @@ pub(crate) fn final_texts(run: &Run, dir: &RunDir) -> Result<Vec<Vec<u8>>, ApiEr
     let mut all = Vec::new();
     let last = run.tasks.iter().filter(|t| t.dependants.is_empty());
     for task in last {
-        let Some(result) = task.attempts.iter().rev().find_map(|a| a.end.as_ref()?.result.as_ref()) else { continue };
+        let Some(result) = task.attempts.iter().rev().find_map(|a| a.end.as_ref()?.result.as_ref()) else {
+            continue;
+        };
         let path = dir.0.join(&result.path);
         let bytes = std::fs::read(&path).map_err(|e| {
-            ApiError::new(ErrorKind::Missing, format!("the result of {} cannot be read: {}: {e}", task.spec.id, path.display()))
-                .hint(format!("`windlass logs {}/{} --raw` has what the worker wrote", run.id, task.spec.id))
+            ApiError::new(
+                ErrorKind::Missing,
+                format!("the result of {} cannot be read: {}: {e}", task.spec.id, path.display()),
+            )
+            .hint(format!("`windlass logs {}/{} --raw` has what the worker wrote", run.id, task.spec.id))
         })?;
         all.push(bytes);
     }

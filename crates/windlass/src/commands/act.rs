@@ -50,7 +50,9 @@ pub(crate) fn wait(context: &Context, args: &WaitArgs) -> Result<u8, ApiError> {
             left.retain(|r| *r != run);
             worst = worse(worst, code);
             if context.global.json {
-                print::json(&serde_json::json!({ "run": run, "status": state.status(), "proof": state.proof(), "exit": code }))?;
+                print::json(
+                    &serde_json::json!({ "run": run, "status": state.status(), "proof": state.proof(), "exit": code }),
+                )?;
             } else {
                 print::note(context, &format!("run {run} is {}", state.status()));
             }
@@ -112,7 +114,10 @@ pub(crate) fn cancel(context: &Context, args: &CancelArgs) -> Result<u8, ApiErro
             .filter(|t| !t.status().is_terminal() && task.as_ref().is_none_or(|id| t.spec.id == *id))
             .map(|t| t.spec.id.as_str())
             .collect();
-        print::out(format!("would stop: {}\n", if live.is_empty() { "nothing".to_owned() } else { live.join(", ") }).as_bytes())?;
+        print::out(
+            format!("would stop: {}\n", if live.is_empty() { "nothing".to_owned() } else { live.join(", ") })
+                .as_bytes(),
+        )?;
         return Ok(0);
     }
     let mut client = host::daemon(context)?;
@@ -129,7 +134,10 @@ pub(crate) fn cancel(context: &Context, args: &CancelArgs) -> Result<u8, ApiErro
                 print::json(&serde_json::json!({ "run": run, "task": task, "status": state.status() }))?;
             } else {
                 match &task {
-                    None => print::note(context, &format!("run {run} is {}; `windlass resume {run}` goes on", state.status())),
+                    None => print::note(
+                        context,
+                        &format!("run {run} is {}; `windlass resume {run}` goes on", state.status()),
+                    ),
                     Some(task) => print::note(context, &format!("task {task} of run {run} is cancelled")),
                 }
             }
@@ -179,7 +187,8 @@ pub(crate) fn retry(context: &Context, args: &RetryArgs) -> Result<u8, ApiError>
 fn named_to_act(context: &Context, name: Option<&str>) -> Result<RunId, ApiError> {
     match name {
         Some(name) => names::run(context, name),
-        None => Err(ApiError::new(ErrorKind::Usage, "name the run").hint("`last` is the newest of this project; `windlass list` shows them")),
+        None => Err(ApiError::new(ErrorKind::Usage, "name the run")
+            .hint("`last` is the newest of this project; `windlass list` shows them")),
     }
 }
 
@@ -230,7 +239,11 @@ pub(crate) fn undo(context: &Context, args: &UndoArgs) -> Result<u8, ApiError> {
         }
         print::err_lines(context, &[]);
         eprint_raw(&list(&files));
-        if !confirm(&format!("{} these {} files?", if args.redo { "put back" } else { "take back" }, files.len())) {
+        if !confirm(&format!(
+            "{} these {} files?",
+            if args.redo { "put back" } else { "take back" },
+            files.len()
+        )) {
             print::note(context, "nothing was changed");
             return Ok(0);
         }
@@ -277,14 +290,20 @@ pub(crate) fn steer(context: &Context, args: &SteerArgs) -> Result<u8, ApiError>
             let live: Vec<_> = state.tasks.iter().filter(|t| t.status() == TaskStatus::Running).collect();
             match live.as_slice() {
                 [one] => one.spec.id.clone(),
-                _ => return Err(usage("name the task: RUN/TASK").hint(format!("`windlass status {run}` lists them"))),
+                _ => {
+                    return Err(
+                        usage("name the task: RUN/TASK").hint(format!("`windlass status {run}` lists them"))
+                    );
+                }
             }
         }
     };
     let mut text = args.text.join(" ");
     if text == "-" {
         text.clear();
-        std::io::stdin().read_to_string(&mut text).map_err(|e| usage(&format!("standard input cannot be read: {e}")))?;
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|e| usage(&format!("standard input cannot be read: {e}")))?;
     }
     if text.trim().is_empty() {
         return Err(usage("there is nothing to say"));
@@ -297,7 +316,8 @@ pub(crate) fn steer(context: &Context, args: &SteerArgs) -> Result<u8, ApiError>
     loop {
         let dir = context.paths.project_of(run).unwrap_or_default();
         let reader = query::reader(&dir).map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))?;
-        let events = query::events(&reader, run, state.seq).map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))?;
+        let events = query::events(&reader, run, state.seq)
+            .map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))?;
         for stored in &events {
             let Ok(envelope) = query::envelope(run, stored) else { continue };
             if let windlass_events::Event::SteerDelivered { id: got, error } = envelope.event
@@ -339,7 +359,8 @@ pub(crate) fn rm(context: &Context, args: &RmArgs) -> Result<u8, ApiError> {
     for run in &runs {
         let state = watch::stored(context, *run)?;
         if !state.is_ended() {
-            return Err(ApiError::new(ErrorKind::State, format!("run {run} has not ended")).hint(format!("`windlass cancel {run}` first")));
+            return Err(ApiError::new(ErrorKind::State, format!("run {run} has not ended"))
+                .hint(format!("`windlass cancel {run}` first")));
         }
     }
     let ids: Vec<&str> = runs.iter().map(RunId::as_str).collect();
@@ -349,8 +370,11 @@ pub(crate) fn rm(context: &Context, args: &RmArgs) -> Result<u8, ApiError> {
     }
     if !context.global.yes {
         if !context.can_ask() {
-            return Err(ApiError::new(ErrorKind::Usage, format!("this would remove {} for good", ids.join(", ")))
-                .hint("`--yes` does it; `--dry-run` only says what"));
+            return Err(ApiError::new(
+                ErrorKind::Usage,
+                format!("this would remove {} for good", ids.join(", ")),
+            )
+            .hint("`--yes` does it; `--dry-run` only says what"));
         }
         if !confirm(&format!("remove {} for good, with its record, results and undo?", ids.join(", "))) {
             return Ok(0);

@@ -84,7 +84,10 @@ fn stop(context: &Context) -> Result<u8, ApiError> {
     if context.global.json {
         print::json(&absent(context))?;
     } else {
-        print::note(context, "the daemon has left; live workers go on and are found again by the next command");
+        print::note(
+            context,
+            "the daemon has left; live workers go on and are found again by the next command",
+        );
     }
     Ok(0)
 }

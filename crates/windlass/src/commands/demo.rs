@@ -85,7 +85,8 @@ fn make(context: &Context, folder: Option<&Path>) -> Result<PathBuf, ApiError> {
         ApiError::new(ErrorKind::Missing, format!("the demo's repository cannot be made: {what}: {e}"))
     };
     if context.git().is_none() {
-        return Err(ApiError::new(ErrorKind::Missing, "the demo needs git 2.41 or later").hint("install git, then again"));
+        return Err(ApiError::new(ErrorKind::Missing, "the demo needs git 2.41 or later")
+            .hint("install git, then again"));
     }
     let folder = match folder {
         Some(folder) => {
@@ -109,18 +110,37 @@ fn make(context: &Context, folder: Option<&Path>) -> Result<PathBuf, ApiError> {
         std::fs::write(&path, content).map_err(|e| fail(name, &e))?;
         if *executable {
             use std::os::unix::fs::PermissionsExt;
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).map_err(|e| fail(name, &e))?;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))
+                .map_err(|e| fail(name, &e))?;
         }
     }
     let git = |args: &[&str]| -> Result<(), ApiError> {
         let out = Command::new("git")
-            .args(["-c", "user.name=windlass demo", "-c", "user.email=demo@localhost", "-c", "commit.gpgSign=false"])
-            .args(["-c", "init.defaultBranch=main", "-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false"])
+            .args([
+                "-c",
+                "user.name=windlass demo",
+                "-c",
+                "user.email=demo@localhost",
+                "-c",
+                "commit.gpgSign=false",
+            ])
+            .args([
+                "-c",
+                "init.defaultBranch=main",
+                "-c",
+                "core.hooksPath=/dev/null",
+                "-c",
+                "advice.detachedHead=false",
+            ])
             .args(args)
             .current_dir(&folder)
             .output()
             .map_err(|e| fail("git", &e))?;
-        if out.status.success() { Ok(()) } else { Err(fail("git", &String::from_utf8_lossy(&out.stderr).trim())) }
+        if out.status.success() {
+            Ok(())
+        } else {
+            Err(fail("git", &String::from_utf8_lossy(&out.stderr).trim()))
+        }
     };
     git(&["init", "-q"])?;
     git(&["add", "-A"])?;

@@ -105,7 +105,8 @@ fn goal(context: &Context, args: &RunArgs) -> Result<String, ApiError> {
 
 fn from_editor() -> Result<String, ApiError> {
     let usage = |m: String| ApiError::new(ErrorKind::Usage, m);
-    let editor = std::env::var("VISUAL").or_else(|_| std::env::var("EDITOR")).unwrap_or_else(|_| "vi".to_owned());
+    let editor =
+        std::env::var("VISUAL").or_else(|_| std::env::var("EDITOR")).unwrap_or_else(|_| "vi".to_owned());
     let file = tempfile::Builder::new()
         .prefix("windlass-goal-")
         .suffix(".md")
@@ -185,7 +186,8 @@ fn show_plan(context: &Context, plan: &PlanDoc) -> Result<(), ApiError> {
     for task in &plan.tasks {
         let after: Vec<&str> = task.depends_on.iter().map(windlass_events::TaskId::as_str).collect();
         let after = if after.is_empty() { String::new() } else { format!("  after {}", after.join(", ")) };
-        let models = if task.models.is_empty() { String::new() } else { format!("  {}", task.models.join(" → ")) };
+        let models =
+            if task.models.is_empty() { String::new() } else { format!("  {}", task.models.join(" → ")) };
         let writes = if task.writes { "writes" } else { "reads" };
         text.push_str(&format!(
             "  {}  {} ({}, {writes}){models}  at most {} starts{after}\n",

@@ -1,17 +1,19 @@
 //! The program itself: what it needs, its version, its manual.
 //!
-//! Map: [`doctor`] · [`docs`] generated reference pages.
+//! Map: [`doctor`] · [`docs`] generated reference pages · [`man`] the manual page.
 
 mod docs;
 mod doctor;
+mod man;
 
 pub(crate) use docs::docs;
 pub(crate) use doctor::doctor;
+pub(crate) use man::man;
 
 use crate::context::Context;
 use crate::host::VERSION;
 use crate::print;
-use windlass_api::{ApiError, ErrorKind};
+use windlass_api::ApiError;
 use windlass_view::Line;
 use windlass_view::theme::Tone;
 
@@ -22,16 +24,6 @@ pub(crate) fn completions(shell: clap_complete::Shell, command: &mut clap::Comma
     clap_complete::generate(shell, command, name, &mut script);
     // A reader that left is no error, and there is nobody to tell of another.
     let _ = print::out(&script);
-}
-
-/// `windlass man`.
-pub(crate) fn man(command: &clap::Command) -> Result<u8, ApiError> {
-    let mut page = Vec::new();
-    clap_mangen::Man::new(command.clone())
-        .render(&mut page)
-        .map_err(|e| ApiError::new(ErrorKind::Internal, format!("the manual page cannot be made: {e}")))?;
-    print::out(&page)?;
-    Ok(0)
 }
 
 /// `windlass version`.

@@ -21,7 +21,8 @@ impl Keys {
         keys.local_modes.remove(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG);
         keys.special_codes[SpecialCodeIndex::VMIN] = 1;
         keys.special_codes[SpecialCodeIndex::VTIME] = 0;
-        tcsetattr(&stdin, OptionalActions::Now, &keys).ok()?;
+        // What was typed before the question was seen is no answer to it.
+        tcsetattr(&stdin, OptionalActions::Flush, &keys).ok()?;
         Some(Self { before })
     }
 }
@@ -41,18 +42,16 @@ impl Drop for Keys {
 ///
 /// `None` when nobody answers: Ctrl-C, Ctrl-D, Escape, or a terminal that is gone.
 pub(crate) fn key(context: &Context, question: &[Line], keys: &[char], enter: Option<char>) -> Option<char> {
+    // Before the question is seen, so that no key of the answer is taken for something else.
+    let raw = Keys::start();
     print::err_lines(context, question);
     let shown: Vec<String> = keys
         .iter()
         .map(|k| if enter == Some(*k) { k.to_uppercase().to_string() } else { k.to_string() })
         .collect();
     say(&format!("[{}] ", shown.join("/")));
-    let answer = {
-        let raw = Keys::start();
-        let answer = raw.as_ref().and_then(|_| read_key(keys, enter));
-        drop(raw);
-        answer
-    };
+    let answer = raw.as_ref().and_then(|_| read_key(keys, enter));
+    drop(raw);
     say(&answer.map_or_else(|| "-\n".to_owned(), |c| format!("{c}\n")));
     answer
 }

@@ -169,11 +169,23 @@ pub(crate) fn recommend(context: &Context, args: &RecommendArgs) -> Result<u8, A
     view.sound()?;
     let advice = windlass_resources::recommend::recommend(&goal, view.catalog.teams.usable());
     let command = advice.command(&goal);
+    let auto = windlass_resources::shape::choose(&goal, view.config.team());
     if context.global.json {
-        print::json(&serde_json::json!({ "goal": goal, "recommendation": advice, "command": command }))?;
+        print::json(&serde_json::json!({
+            "goal": goal, "recommendation": advice, "command": command,
+            "auto": { "team": auto.team, "reason": auto.reason },
+        }))?;
         return Ok(0);
     }
-    print::lines(context, &advice_lines(&advice, &command))?;
+    let mut lines = advice_lines(&advice, &command);
+    if auto.team != advice.team {
+        let mut line = Line::of(Tone::Dim, "or");
+        line.pad_to(9).push(Tone::Plain, "`windlass run` alone takes ");
+        line.push(Tone::Strong, &auto.team).push(Tone::Plain, format!(": {}", auto.reason));
+        let command_last = lines.len().saturating_sub(1);
+        lines.insert(command_last, line);
+    }
+    print::lines(context, &lines)?;
     Ok(0)
 }
 

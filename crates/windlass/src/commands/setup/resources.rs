@@ -86,7 +86,8 @@ fn agent_parts(agent: &Agent) -> (String, String) {
 
 fn team_parts(team: &Team) -> (String, String) {
     let roles: Vec<&str> = team.roles.iter().map(|r| r.name.as_str()).collect();
-    (team.description.clone(), roles.join(", "))
+    let made_of = if roles.is_empty() { format!("workflow {}", team.workflow()) } else { roles.join(", ") };
+    (team.description.clone(), made_of)
 }
 
 fn workflow_parts(workflow: &Workflow) -> (String, String) {
