@@ -365,10 +365,9 @@ impl Sim {
             self.world.progress += 1;
         }
         let next = match job {
-            Job::Work { order, stage } => match self.work(e, by, &order, stage) {
-                Some(stage) => Some(Job::Work { order, stage }),
-                None => None,
-            },
+            Job::Work { order, stage } => {
+                self.work(e, by, &order, stage).map(|stage| Job::Work { order, stage })
+            }
             Job::Stop { key } => {
                 if let Some(worker) = self.world.worker_mut(&key) {
                     worker.stop();

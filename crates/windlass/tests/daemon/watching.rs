@@ -1,1 +1,1 @@
-
+//! Through the shipped binary: watching.

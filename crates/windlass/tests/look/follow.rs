@@ -1,3 +1,5 @@
+//! Through the shipped binary: follow.
+
 use crate::{ended, world};
 use serde_json::Value;
 use std::path::PathBuf;

@@ -1,3 +1,5 @@
+//! Through the shipped binary: logs.
+
 use crate::{ended, world};
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! Through the shipped binary: names.
+
 use crate::{ended, world};
 use serde_json::Value;
 

@@ -1,3 +1,5 @@
+//! Through the shipped binary: results.
+
 use crate::{ended, world};
 use serde_json::json;
 use std::path::Path;

@@ -1,3 +1,5 @@
+//! Through the shipped binary: runs.
+
 use crate::{ended, keys, world};
 use serde_json::{Value, json};
 use windlass_testkit::{TempRepo, Windlass};
