@@ -1,6 +1,8 @@
 //! The real pi, driven by the shipped binary against a scripted model server on loopback.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a test may panic")]
 
+mod cancel;
+mod killed;
 mod probe;
 mod provider;
 mod repair;

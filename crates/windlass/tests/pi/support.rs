@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use windlass_testkit::model::Tokens;
 use windlass_testkit::pi::PRICES;
+use windlass_testkit::process::wait_until;
 use windlass_testkit::{ModelServer, PiHome, Reply, Script, TempRepo, Windlass};
 
 /// What the repository of [`World::new`] needs done.
@@ -31,6 +32,7 @@ impl World {
     }
 
     /// As [`World::new`], with another default model.
+    #[allow(dead_code, reason = "for tests about prices")]
     pub(crate) fn with_model(script: Script, model: &str) -> Self {
         let mut world = Self::new(script);
         world.pi = PiHome::with_default(&world.server, model);
@@ -94,4 +96,37 @@ pub(crate) fn of_type(events: &[Value], kind: &str) -> Vec<Value> {
 /// The events of this type in a run.
 pub(crate) fn events_of(world: &World, run: &str, kind: &str) -> Vec<Value> {
     of_type(&world.user.events(run), kind)
+}
+
+/// The living pi worker, once there is exactly one.
+#[track_caller]
+pub(crate) fn pi_pid(world: &World) -> u32 {
+    let mut found = Vec::new();
+    wait_until("one pi at work", || {
+        found = pis(world);
+        found.len() == 1
+    });
+    found[0]
+}
+
+/// The living pi workers of this user.
+pub(crate) fn pis(world: &World) -> Vec<u32> {
+    let all = world.user.processes().into_iter();
+    all.filter(|process| process.command.contains("--session-dir")).map(|process| process.pid).collect()
+}
+
+/// The parent of a process: of a worker, that is its shim.
+#[track_caller]
+pub(crate) fn parent(pid: u32) -> u32 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // The name in parentheses may hold anything; state and parent follow the last one.
+    let rest = stat.rsplit_once(')').unwrap().1;
+    rest.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// The first place of an event of this type about an attempt.
+#[track_caller]
+pub(crate) fn seq_of(events: &[Value], kind: &str, n: u64) -> u64 {
+    let found = events.iter().find(|event| event["type"] == kind && event["data"]["n"] == n);
+    found.unwrap_or_else(|| panic!("no {kind} of attempt {n} in {events:#?}"))["seq"].as_u64().unwrap()
 }
