@@ -401,9 +401,11 @@ fn a_line_of_200_mb_costs_no_memory() {
     }
     assert!(child.wait().unwrap().success());
     assert_eq!((count, strange), (bytes + 1, 1));
-    // What is handed on is bounded, and says that it is not all.
-    let shown = windlass.run(["show", &run]).expect_code(0);
-    assert!(shown.stdout.len() < 100_000);
+    // What is handed on is bounded, and it is said that it is not all.
+    let shown = windlass.run(["show", &format!("{run}/loud")]).expect_code(0).stdout;
+    assert!((1 << 20..8 << 20).contains(&shown.len()), "{} bytes", shown.len());
+    let notices = windlass.status(&run)["run"]["notices"].to_string();
+    assert!(notices.contains(&shown.len().to_string()) && notices.contains("--raw"), "{notices}");
 }
 
 /// The most memory a process ever had, in kB.

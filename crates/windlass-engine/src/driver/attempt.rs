@@ -58,7 +58,7 @@ async fn carry(
     live: LiveCell,
 ) -> Input {
     let spool = home.dir.spool(&job.task.id, job.n);
-    let mut attempt = Attempt { ctx, home, job, live, follower: None };
+    let mut attempt = Attempt { ctx, home, job, live, follower: None, asked_to_stop: false };
     if attempt.job.recovering {
         match probe(&spool) {
             Ok(Probe::NoClaim) => {
@@ -146,6 +146,8 @@ struct Attempt<'a> {
     job: Job,
     live: LiveCell,
     follower: Option<Follower>,
+    /// Whether this engine asked for its end.
+    asked_to_stop: bool,
 }
 
 impl Attempt<'_> {
@@ -294,7 +296,10 @@ impl Attempt<'_> {
                     None => return self.wait_for_end(&spool, orders).await,
                 },
                 order = orders.recv() => match order {
-                    Some(Order::Stop) => link.send(&ToShim::Stop { reason: StopReason::Cancel }).await,
+                    Some(Order::Stop) => {
+                        self.asked_to_stop = true;
+                        link.send(&ToShim::Stop { reason: StopReason::Cancel }).await;
+                    }
                     Some(Order::Steer { id, text }) => {
                         let adapter = windlass_agents::adapter(self.job.task.runtime);
                         let answered = self.follower.as_ref().is_some_and(|f| f.answered(&id));
@@ -390,6 +395,7 @@ impl Attempt<'_> {
                     }
                     match orders.try_recv() {
                         Ok(Order::Stop) => {
+                            self.asked_to_stop = true;
                             // Its own signal makes a shim end its worker as a message would.
                             let _ = claim.shim.signal(windlass_agents::adapter::SIGTERM);
                         }
@@ -443,9 +449,10 @@ impl Attempt<'_> {
         };
         let ending = match follower.and_then(|mut f| {
             while f.read_some() {}
-            f.finish()
+            if f.is_lost(self.asked_to_stop) { Ok(None) } else { f.finish().map(Some) }
         }) {
-            Ok(ending) => ending,
+            Ok(Some(ending)) => ending,
+            Ok(None) => return self.lost(),
             Err(e) => {
                 return self.failed(
                     Outcome::CannotStart,
@@ -465,6 +472,15 @@ impl Attempt<'_> {
             failure: ending.failure,
             verdict: None,
         };
+        if let (true, Some(bytes)) = (ending.truncated, &ending.result) {
+            let text = format!(
+                "the result of {task} is the first {} bytes of what it said; `windlass logs {run}/{task} --raw` has all of it",
+                bytes.len(),
+                run = self.home.run,
+                task = self.job.task.id,
+            );
+            self.tell(Input::Notice { text });
+        }
         if let Some(bytes) = &ending.result {
             if self.job.task.cold {
                 end.verdict = windlass_agents::verdict(&String::from_utf8_lossy(bytes));
