@@ -12,7 +12,9 @@ use windlass_core::run::Baseline;
 use windlass_core::task::{GateTry, Phase, Task};
 use windlass_core::{Run, caps};
 use windlass_events::event::{CapKind, WaitFor};
-use windlass_events::{Envelope, Event, Millis, Outcome, Proof, RunId, RunStatus, Seq, TaskStatus, Usage};
+use windlass_events::{
+    Envelope, ErrorClass, Event, Millis, Outcome, Proof, RunId, RunStatus, Seq, TaskStatus, Usage,
+};
 use windlass_git::{Git, Repo};
 use windlass_store::{ListFilter, ReadStore, SqliteReader, SqliteStore, StoreError};
 
@@ -265,8 +267,21 @@ fn waiting(run: &Run) -> Option<WaitingDoc> {
         return None;
     }
     let Some((wait, on, since)) = &run.waiting else {
-        // Back-off: the earliest task that comes again by itself.
+        // Back-off: the earliest task that comes again by itself. What only the worker is to blame for is no wait for a provider;
+        // its task says that it pauses.
         let (until, at) = run.due.first()?;
+        let class = run.task(*at)?.last_attempt()?.end.as_ref()?.failure.as_ref()?.class;
+        let of_provider = matches!(
+            class,
+            ErrorClass::RateLimit
+                | ErrorClass::Overloaded
+                | ErrorClass::Network
+                | ErrorClass::Provider
+                | ErrorClass::Quota
+        );
+        if !of_provider {
+            return None;
+        }
         return Some(WaitingDoc {
             wait: WaitFor::Quota,
             task: run.task(*at).map(|t| t.spec.id.clone()),

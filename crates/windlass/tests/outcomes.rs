@@ -282,7 +282,10 @@ fn what_may_pass_is_tried_again_and_what_may_not_is_not() {
     let count = repo.beside().join("starts");
     windlass.fake_agent("killed", &["append", count.to_str().unwrap(), "start", "then", "signal", "9"], "");
     windlass.fake_agent("nonzero", &["append", count.to_str().unwrap(), "start", "then", "exit", "1"], "");
-    windlass.run(["run", "--agent", "killed", "go"]).expect_code(1);
+    let output = windlass.run(["run", "--agent", "killed", "go"]).expect_code(1);
+    expect_words(&output, &["waits before it tries again", "signal 9"]);
+    // No provider is to blame for what happened to a command.
+    assert!(!output.err().contains("provider"), "{}", output.err());
     assert_eq!(std::fs::read_to_string(&count).unwrap(), "start\nstart\n");
     windlass.run(["run", "--agent", "nonzero", "go"]).expect_code(1);
     assert_eq!(std::fs::read_to_string(&count).unwrap(), "start\nstart\nstart\n");
