@@ -2,7 +2,7 @@
 
 use crate::world::{plain, user};
 use serde_json::Value;
-use windlass_testkit::Windlass;
+use windlass_testkit::{Windlass, process};
 
 fn checks(windlass: &Windlass, args: &[&str], code: i32) -> Vec<Value> {
     let mut all = vec!["doctor", "--json"];
@@ -165,4 +165,33 @@ fn a_file_that_is_no_database_is_said() {
     let found = checks(&windlass, &["--fix"], 5);
     assert!(found.iter().any(|c| c["status"] == "fail"), "{found:#?}");
     assert_eq!(std::fs::read(project.join("windlass.db")).unwrap(), garbage);
+}
+
+#[test]
+fn what_a_dead_worker_left_alive_is_named() {
+    let (_repo, windlass) = user();
+    // The agent itself dies with its shim; what it started does not.
+    windlass.write_home(
+        "agents/slow.md",
+        "---\ndescription: x\ncommand: [\"sh\", \"-c\", \"sleep 300 & echo up; sleep 300\"]\n---\n",
+    );
+    let run = windlass.detach(["--agent", "slow", "wait"]);
+    let sleeps = || windlass.processes().into_iter().filter(|p| p.command.starts_with("sleep")).count();
+    process::wait_until("the worker's children", || sleeps() == 2);
+    windlass.kill_daemon();
+    for process in windlass.processes().into_iter().filter(|p| !p.command.starts_with("sleep")) {
+        process::signal_pid(process.pid, 9);
+    }
+    process::wait_until("the shim to be gone", || {
+        windlass.processes().iter().all(|p| p.command.starts_with("sleep"))
+    });
+    assert!(sleeps() > 0);
+    let found = checks(&windlass, &[], 0);
+    let workers = found.iter().find(|c| c["name"].as_str().unwrap().ends_with(" workers")).unwrap();
+    assert_eq!((&workers["status"], &workers["fix"]), (&"warn".into(), &"windlass daemon start".into()));
+    assert!(workers["detail"].as_str().unwrap().contains("sleep ("), "{workers}");
+    // What the line says helps.
+    windlass.run(["daemon", "start"]).expect_code(0);
+    windlass.run(["cancel", &run]).expect_code(0);
+    process::wait_until("everything to be gone", || sleeps() == 0);
 }

@@ -13,19 +13,19 @@ fn lists_say_whose_and_name_what_is_hidden_once() {
     windlass.write_home("agents/odd.md", "---\nruntime: pie\n---\nDo.\n");
     insta::assert_snapshot!(said(&windlass, &["agents", "-q"]), @r"
     $ windlass agents -q
-    name               from     made of               for         path
-    analyst            builtin  only reads            Separates…
-    critic             builtin  only reads            Attacks a…
-    executor           builtin  writes                Makes the…
-    explorer           user     writes                Mine        HOME/agents/explorer.md
-    lint               project  command · only reads  not used:…  REPO/.wi…
-    odd                user                           broken: w…  HOME/agents/odd.md
-    planner            builtin  only reads            Turns goa…
-    reviewer           builtin  only reads            Reviews a…
-    security-reviewer  builtin  only reads            Looks for…
-    test-engineer      builtin  writes                Chooses a…
-    verifier           builtin  only reads            Judges fr…
-    writer             builtin  writes                Writes co…
+    name               from     made of               for
+    analyst            builtin  only reads            Separates what is known from what is assumed and…
+    critic             builtin  only reads            Attacks a plan before it costs anything, looking…
+    executor           builtin  writes                Makes the change with minimal edits, checks it an…
+    explorer           user     writes                Mine
+    lint               project  command · only reads  not used: the repository is not trusted
+    odd                user                           broken: windlass validate
+    planner            builtin  only reads            Turns goal and findings into an ordered, checkabl…
+    reviewer           builtin  only reads            Reviews a change for correctness and maintainabil…
+    security-reviewer  builtin  only reads            Looks for vulnerabilities and broken trust bounda…
+    test-engineer      builtin  writes                Chooses and adds the tests that would catch a fau…
+    verifier           builtin  only reads            Judges from goal, diff and check results alone wh…
+    writer             builtin  writes                Writes concise, correct documentation and summari…
     --- exit 0
     ");
     let output = windlass.run(["agents", "list"]).expect_code(0);
@@ -94,8 +94,8 @@ fn new_edit_rm() {
     $ windlass agents edit planner
     --- standard error
     error: agent `planner` is shipped with Windlass
-      windlass agents new planner copies it to you, and yours is used
-      windlass config set agents.overrides.planner.model MODEL only changes its model
+      `windlass agents new planner` copies it to you, and yours is used
+      `windlass config set agents.overrides.planner.model MODEL` only changes its model
     --- exit 2
     ");
     insta::assert_snapshot!(said(&windlass, &["agents", "edit", "executor"]), @r"
@@ -123,7 +123,7 @@ fn new_edit_rm() {
     $ windlass agents rm executor --yes
     --- standard error
     error: agent `executor` is shipped with Windlass
-      windlass config set agents.overrides.executor.disabled true hides it
+      `windlass config set agents.overrides.executor.disabled true` hides it
     --- exit 2
     ");
 }
@@ -247,12 +247,12 @@ fn validate_of_paths() {
 #[test]
 fn advice_ends_with_a_command() {
     let (_repo, windlass) = user();
-    insta::assert_snapshot!(said(&windlass, &["recommend", "review the parser's changes"]), @r"
-    $ windlass recommend review the parser's changes
-    team     default (a guess)
-    why      no word of it says what kind of work it is
-    or       `windlass run` alone takes review: the goal asks for a review (“review”)
-    command  windlass run --team default --dry-run 'review the parser'\''s changes'
+    insta::assert_snapshot!(said(&windlass, &["recommend", "fix the parser's failing test"]), @r"
+    $ windlass recommend fix the parser's failing test
+    team     solo
+    why      one piece of work
+    or       implementation: words of a change: `test`, `fix`
+    command  windlass run --team solo 'fix the parser'\''s failing test'
     --- exit 0
     ");
     let output =
@@ -260,5 +260,18 @@ fn advice_ends_with_a_command() {
     let doc: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(doc["goal"], "what does the cache do?");
     assert!(doc["command"].as_str().unwrap().starts_with("windlass run --team "), "{doc}");
+    // A team of the user's own that asks for such goals comes first.
+    windlass.write_home(
+        "teams/docs.team.md",
+        "---\ndescription: x\ntriggers: reference page\ndefaultWorkflow: solo\n---\n- executor: writes\n",
+    );
+    insta::assert_snapshot!(said(&windlass, &["recommend", "write the reference page of the parser"]), @r"
+    $ windlass recommend write the reference page of the parser
+    team     docs, workflow solo
+    why      team `docs` asks for such goals: `reference page`
+    or       solo: one piece of work
+    command  windlass run --team docs 'write the reference page of the parser'
+    --- exit 0
+    ");
     windlass.run(["recommend"]).expect_code(2);
 }

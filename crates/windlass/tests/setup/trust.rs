@@ -283,3 +283,27 @@ fn nothing_to_trust_is_said() {
     --- exit 2
     ");
 }
+
+#[test]
+fn the_first_run_asks_once() {
+    let (_repo, windlass) = rich();
+    // Nobody answers: nothing is used, nothing is kept, and the next run asks again.
+    let mut terminal = windlass.terminal(["run", "--team", "checks"], 24, 80);
+    terminal.wait_screen("the question", |s| s.contains("[a/g/n]"));
+    terminal.send(CTRL_C);
+    let (code, screen) = terminal.wait();
+    assert!(code != 0 && screen.contains("no answer"), "{screen}");
+    is(&windlass, "never_asked", "none");
+
+    let mut terminal = windlass.terminal(["run", "--team", "checks"], 24, 80);
+    let screen = terminal.wait_screen("the question", |s| s.contains("[a/g/n]"));
+    assert!(screen.contains("make test"), "{screen}");
+    terminal.send("g");
+    let (code, screen) = terminal.wait();
+    assert_eq!(code, 0, "{screen}");
+    is(&windlass, "gates", "gates");
+
+    let terminal = windlass.terminal(["run", "--team", "checks"], 24, 80);
+    let (code, screen) = terminal.wait();
+    assert!(code == 0 && !screen.contains("[a/g/n]"), "{screen}");
+}

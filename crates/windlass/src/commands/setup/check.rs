@@ -1,6 +1,6 @@
 //! `validate` and `recommend`.
 
-use super::view::View;
+use super::view::{self, View};
 use crate::cli::{RecommendArgs, ValidateArgs};
 use crate::context::Context;
 use crate::print;
@@ -10,7 +10,8 @@ use std::path::Path;
 use windlass_api::{ApiError, ErrorKind};
 use windlass_resources::catalog::Shadowed;
 use windlass_resources::diag::{Diagnostic, Severity};
-use windlass_resources::recommend::{Confidence, Recommendation};
+use windlass_resources::recommend::{Action, Confidence, Recommendation};
+use windlass_resources::source::Scope;
 use windlass_resources::text::{Links, read};
 use windlass_resources::trust::Answer;
 use windlass_view::Line;
@@ -162,30 +163,45 @@ fn finding(d: &Diagnostic, cwd: &Path, texts: &mut Sources) -> Vec<Line> {
         .collect()
 }
 
-/// `windlass recommend`.
+/// `windlass recommend`: the team that a run would take by itself, unless a team of the user's own asks for such goals.
 pub(crate) fn recommend(context: &Context, args: &RecommendArgs) -> Result<u8, ApiError> {
     let goal = goal(args)?;
     let view = View::load(context)?;
     view.sound()?;
-    let advice = windlass_resources::recommend::recommend(&goal, view.catalog.teams.usable());
-    let command = advice.command(&goal);
+    let teams = &view.catalog.teams;
+    let advice = windlass_resources::recommend::recommend(&goal, teams.usable());
     let auto = windlass_resources::shape::choose(&goal, view.config.team());
+    let own = teams.get(&advice.team).is_ok_and(|t| t.source.scope != Scope::Builtin);
+    let mut first = advice.clone();
+    let mut other = None;
+    if advice.team != auto.team {
+        if own {
+            other = Some((auto.team.clone(), auto.reason.clone()));
+        } else {
+            let team = teams.get(&auto.team).map_err(|d| view::stops(&d))?;
+            first = Recommendation {
+                team: auto.team.clone(),
+                workflow: team.workflow().to_owned(),
+                action: Action::Run,
+                reasons: vec![auto.reason.clone()],
+                ..advice.clone()
+            };
+            // A guess is no alternative.
+            if advice.confidence != Confidence::Low {
+                other = Some((advice.team.clone(), advice.reasons.join("; ")));
+            }
+        }
+    }
+    let command = first.command(&goal);
     if context.global.json {
         print::json(&serde_json::json!({
-            "goal": goal, "recommendation": advice, "command": command,
-            "auto": { "team": auto.team, "reason": auto.reason },
+            "goal": goal, "team": first.team, "workflow": first.workflow, "reasons": first.reasons,
+            "command": command, "subtasks": first.subtasks,
+            "alternative": other.map(|(team, reason)| serde_json::json!({ "team": team, "reason": reason })),
         }))?;
         return Ok(0);
     }
-    let mut lines = advice_lines(&advice, &command);
-    if auto.team != advice.team {
-        let mut line = Line::of(Tone::Dim, "or");
-        line.pad_to(9).push(Tone::Plain, "`windlass run` alone takes ");
-        line.push(Tone::Strong, &auto.team).push(Tone::Plain, format!(": {}", auto.reason));
-        let command_last = lines.len().saturating_sub(1);
-        lines.insert(command_last, line);
-    }
-    print::lines(context, &lines)?;
+    print::lines(context, &advice_lines(&first, other.as_ref(), &command))?;
     Ok(0)
 }
 
@@ -208,23 +224,17 @@ fn goal(args: &RecommendArgs) -> Result<String, ApiError> {
     Ok(goal)
 }
 
-fn advice_lines(advice: &Recommendation, command: &str) -> Vec<Line> {
+fn advice_lines(advice: &Recommendation, other: Option<&(String, String)>, command: &str) -> Vec<Line> {
     let field = |label: &str, tone: Tone, text: &str| {
         let mut line = Line::of(Tone::Dim, label);
         line.pad_to(9).push(tone, text);
         line
     };
     let mut lines = Vec::new();
-    let sure = match advice.confidence {
-        Confidence::High => "the goal says so",
-        Confidence::Medium => "likely",
-        Confidence::Low => "a guess",
-    };
     let mut team = field("team", Tone::Strong, &advice.team);
     if advice.workflow != advice.team {
         team.push(Tone::Plain, format!(", workflow {}", advice.workflow));
     }
-    team.push(Tone::Dim, format!(" ({sure})"));
     lines.push(team);
     for (n, reason) in advice.reasons.iter().enumerate() {
         lines.push(field(if n == 0 { "why" } else { "" }, Tone::Plain, reason));
@@ -234,6 +244,11 @@ fn advice_lines(advice: &Recommendation, command: &str) -> Vec<Line> {
             let label = if n == 0 { "pieces" } else { "" };
             lines.push(field(label, Tone::Plain, &format!("{} ({})", piece.subject, piece.role)));
         }
+    }
+    if let Some((team, reason)) = other {
+        let mut line = field("or", Tone::Plain, team);
+        line.push(Tone::Dim, format!(": {reason}"));
+        lines.push(line);
     }
     // Last and on a line of its own, so that it can be copied whole.
     lines.push(field("command", Tone::Strong, command));

@@ -44,7 +44,7 @@ fn get(context: &Context, name: &str) -> Result<u8, ApiError> {
         Some(setting) => {
             print::lines(context, &[Line::of(Tone::Plain, setting.value.show())])?;
             if context.err_is_terminal() {
-                print::note(context, &from(setting, context));
+                print::note(context, &from(setting, &view, context));
             }
         }
         None => print::note(context, &format!("{} is not set. {}", quote(name), key.doc)),
@@ -53,12 +53,12 @@ fn get(context: &Context, name: &str) -> Result<u8, ApiError> {
 }
 
 /// Where a value is from, in words.
-fn from(setting: &Setting, context: &Context) -> String {
+fn from(setting: &Setting, view: &View, context: &Context) -> String {
     match &setting.origin {
         Origin::Default => "the default".to_owned(),
         Origin::Env(name) => format!("from the environment: {name}"),
         Origin::Flag(name) => format!("from {name}"),
-        Origin::User(path) | Origin::Project(path) => format!("from {}", context.look(80).path(path)),
+        Origin::User(path) | Origin::Project(path) => format!("from {}", view.short(context, path)),
     }
 }
 
@@ -95,7 +95,7 @@ fn target(view: &View, name: &str, project: bool, setting: bool) -> Result<Targe
             ErrorKind::Refused,
             format!("{} is about the user's machine: a project's file cannot set it", quote(name)),
         )
-        .hint(format!("for yourself, without --project: windlass config set {name} …")));
+        .hint(format!("`windlass config set {name}` without `--project` sets it for you")));
     }
     match path.symlink_metadata() {
         Err(_) => {
@@ -135,7 +135,7 @@ fn set(context: &Context, name: &str, typed: &str, project: bool) -> Result<u8, 
     }
     let mut line = Line::of(Tone::Strong, name);
     line.push(Tone::Plain, " = ").push(Tone::Plain, value.show());
-    line.push(Tone::Dim, format!("  in {}", context.look(80).path(&target.path.display().to_string())));
+    line.push(Tone::Dim, format!("  in {}", view.short(context, &target.path.display().to_string())));
     print::lines(context, &[line])?;
     if !in_force {
         print::note(context, &why_not(name, &after, holds, &target, context));
@@ -160,7 +160,7 @@ fn why_not(name: &str, after: &View, holds: Option<&Setting>, target: &Target, c
             "it has no effect for you: a repository can only make a limit tighter, and {} holds",
             s.value.show()
         ),
-        Some(s) => format!("it has no effect here: {} holds, {}", s.value.show(), from(s, context)),
+        Some(s) => format!("it has no effect here: {} holds, {}", s.value.show(), from(s, after, context)),
         None => "it has no effect here".to_owned(),
     }
 }
@@ -173,7 +173,7 @@ fn unset(context: &Context, name: &str, project: bool) -> Result<u8, ApiError> {
         print::json(&serde_json::json!({ "key": name, "removed": was, "path": target.path }))?;
         return Ok(0);
     }
-    let shown = context.look(80).path(&target.path.display().to_string()).into_owned();
+    let shown = view.short(context, &target.path.display().to_string());
     let text =
         if was { format!("{name} removed from {shown}") } else { format!("{name} was not in {shown}") };
     print::lines(context, &[Line::of(Tone::Plain, text)])?;
@@ -232,7 +232,7 @@ fn list(context: &Context) -> Result<u8, ApiError> {
                     Line::of(if own { Tone::Strong } else { Tone::Plain }, name),
                     Line::of(Tone::Plain, s.value.show()),
                     Line::of(Tone::Dim, s.origin.layer()),
-                    Line::of(Tone::Dim, look.path(s.origin.place())),
+                    Line::of(Tone::Dim, view.short(context, s.origin.place())),
                 ]
             }
             None => {

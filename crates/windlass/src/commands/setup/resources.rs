@@ -126,7 +126,12 @@ fn list(context: &Context, kind: Kind) -> Result<u8, ApiError> {
                 "broken" => "broken: windlass validate".to_owned(),
                 state => state.to_owned(),
             },
-            path: if r.source.scope == Scope::Builtin { String::new() } else { r.source.path },
+            // Where it is says `show`, and what hides another names itself below.
+            path: if context.global.verbose > 0 && r.source.scope != Scope::Builtin {
+                view.short(context, &r.source.path)
+            } else {
+                String::new()
+            },
             name: r.name,
             scope: r.source.scope.to_string(),
             made_of: r.made_of,
@@ -242,10 +247,10 @@ fn edit(context: &Context, kind: Kind, name: &str) -> Result<u8, ApiError> {
     let row = find(&view, kind, name)?;
     if row.source.scope == Scope::Builtin {
         let mut hint =
-            format!("windlass {} new {}   copies it to you, and yours is used", kind.folder(), row.name);
+            format!("`windlass {} new {}` copies it to you, and yours is used", kind.folder(), row.name);
         if kind == Kind::Agent {
             hint.push_str(&format!(
-                "\nwindlass config set agents.overrides.{}.model MODEL   only changes its model",
+                "\n`windlass config set agents.overrides.{}.model MODEL` only changes its model",
                 row.name
             ));
         }
@@ -352,10 +357,10 @@ fn removable(kind: Kind, row: &Row) -> Result<PathBuf, ApiError> {
         let error =
             ApiError::new(ErrorKind::Usage, format!("{kind} {} is shipped with Windlass", quote(&row.name)));
         return Err(if kind == Kind::Agent {
-            error.hint(format!("windlass config set agents.overrides.{}.disabled true   hides it", row.name))
+            error.hint(format!("`windlass config set agents.overrides.{}.disabled true` hides it", row.name))
         } else {
             error.hint(format!(
-                "one of your own takes its place: windlass {} new {}",
+                "one of your own takes its place: `windlass {} new {}`",
                 kind.folder(),
                 row.name
             ))

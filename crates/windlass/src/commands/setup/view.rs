@@ -98,6 +98,15 @@ impl View {
         })
     }
 
+    /// A path as short as it can be said: from the project's root, or from the home folder.
+    pub(crate) fn short(&self, context: &Context, path: &str) -> String {
+        let inside = self.root.as_deref().and_then(|root| Path::new(path).strip_prefix(root).ok());
+        match inside {
+            Some(inside) => inside.display().to_string(),
+            None => context.look(80).path(path).into_owned(),
+        }
+    }
+
     /// Refuses to go on with config that cannot be understood.
     ///
     /// # Errors

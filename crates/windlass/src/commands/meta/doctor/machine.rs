@@ -100,8 +100,8 @@ pub(super) fn daemon(context: &Context, report: &mut Report) {
             } else {
                 report.warn(
                     "daemon",
-                    format!("{detail}; this program is {VERSION}"),
-                    "windlass daemon stop   workers go on, the next command starts one of this version",
+                    format!("{detail}; this program is {VERSION}. Workers outlive a daemon that stops, and the next command starts one of this version"),
+                    "windlass daemon stop",
                 );
             }
         }

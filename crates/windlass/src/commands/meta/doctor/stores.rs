@@ -111,8 +111,11 @@ fn project(context: &Context, dir: &Path, fix: bool, report: &mut Report) {
     if !orphans.is_empty() {
         report.warn(
             format!("{name} workers"),
-            format!("left alive by workers that died: {}", orphans.join(", ")),
-            "windlass daemon start   ends them before anything else is started",
+            format!(
+                "left alive by workers that died: {}; a daemon ends them before it starts anything",
+                orphans.join(", ")
+            ),
+            "windlass daemon start",
         );
     }
 }
@@ -174,8 +177,11 @@ fn say(found: &Wrong, report: &mut Report) {
     match found.kind {
         Kind::Rows => report.fail(
             name,
-            found.what.clone(),
-            "windlass doctor --fix   sets the damaged end aside, with its bytes; the run ends at its last good event",
+            format!(
+                "{}. Its damaged end can be set aside, bytes kept; the run then ends at its last good event",
+                found.what
+            ),
+            "windlass doctor --fix",
         ),
         Kind::Snapshot => report.fail(name, found.what.clone(), "windlass doctor --fix"),
         Kind::Fold => report.fail(
