@@ -72,7 +72,8 @@ fn pi(kind: &str, args: &[&str]) -> io::Result<()> {
         return writeln!(out, "0.87.1");
     }
     if args.contains(&"--no-session") {
-        const MODEL: &str = r#"{"id":"bench-1","provider":"bench","cost":{"input":1,"output":1},"contextWindow":200000}"#;
+        const MODEL: &str =
+            r#"{"id":"bench-1","provider":"bench","cost":{"input":1,"output":1},"contextWindow":200000}"#;
         for (command, data) in [
             ("get_state", format!(r#"{{"model":{MODEL}}}"#)),
             ("get_available_models", format!(r#"{{"models":[{MODEL}]}}"#)),
