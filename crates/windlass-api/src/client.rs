@@ -25,6 +25,9 @@ pub enum ClientError {
     /// The connection broke.
     #[error("the engine's connection broke: {0}")]
     Broken(std::io::Error),
+    /// The engine left before it was asked: nothing was done.
+    #[error("the engine left before it was asked: {0}")]
+    NotSent(std::io::Error),
     /// The engine left while a call was open.
     #[error("the engine left")]
     Left,
@@ -37,6 +40,11 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Whether certainly nothing was done, so that the same request may be sent to the next engine.
+    pub fn is_undone(&self) -> bool {
+        matches!(self, Self::NotSent(_)) || matches!(self, Self::Api(e) if e.kind == ErrorKind::Leaving)
+    }
+
     /// The error as every host shows it.
     pub fn into_api(self) -> ApiError {
         match self {
@@ -114,7 +122,8 @@ impl Client {
         let mut line =
             serde_json::to_vec(&Call { id, request }).map_err(|e| ClientError::Speech(e.to_string()))?;
         line.push(b'\n');
-        self.writer.write_all(&line).map_err(ClientError::Broken)?;
+        // A part of a line is no request.
+        self.writer.write_all(&line).map_err(ClientError::NotSent)?;
         Ok(id)
     }
 

@@ -19,6 +19,8 @@ pub enum ErrorKind {
     State,
     /// A fault of Windlass, or of the disk under it.
     Internal,
+    /// The engine is leaving and did nothing: the next one does it.
+    Leaving,
 }
 
 impl ErrorKind {
@@ -27,7 +29,7 @@ impl ErrorKind {
         match self {
             Self::Usage | Self::State => 2,
             Self::Refused => 4,
-            Self::Missing | Self::Internal => 5,
+            Self::Missing | Self::Internal | Self::Leaving => 5,
         }
     }
 
@@ -39,6 +41,7 @@ impl ErrorKind {
             Self::Missing => "missing",
             Self::State => "state",
             Self::Internal => "internal",
+            Self::Leaving => "leaving",
         }
     }
 }

@@ -459,7 +459,9 @@ impl Run {
         let checks = self.pending.iter().any(|at| {
             self.task(*at).is_some_and(|t| matches!(t.phase, Phase::Closing(_)) && !t.spec.gates.is_empty())
         });
-        in_line || checks || (self.baseline == Baseline::Open && self.is_planned())
+        // Who waits for a person keeps the tree from nobody; only gates go on meanwhile.
+        let waits = self.waiting.as_ref().is_some_and(|w| w.0 != WaitFor::Tree);
+        checks || (!waits && (in_line || (self.baseline == Baseline::Open && self.is_planned())))
     }
 
     /// Whether a free slot or turn could let something of the run start.

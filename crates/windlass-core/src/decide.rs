@@ -175,13 +175,13 @@ fn may_start(run: &Run, world: &World, out: &mut Vec<Event>) -> bool {
     if run.restarted {
         if world.may_restart {
             out.push(Event::RunContinued { wait: WaitFor::Restart });
-        } else if !run.is_busy() {
+        } else if !run.is_live() {
             wait(run, WaitFor::Restart, "the machine was restarted; `windlass resume` goes on", out);
         }
         return false;
     }
     if !world.secrets {
-        if !run.is_busy() {
+        if !run.is_live() {
             wait(run, WaitFor::Environment, &run.spec.secret_names.join(", "), out);
         }
         return false;
@@ -218,11 +218,9 @@ fn baseline(run: &Run, world: &World, out: &mut Vec<Event>) {
         let count = tries.clone().count();
         let steady = tries.clone().any(crate::task::GateTry::is_steady);
         if !steady && count < BASELINE_TRIES {
-            // A gate of the baseline uses a slot like any other, and has none of its own between two tries.
-            if world.slots > 0 {
-                let n = u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1);
-                out.push(Event::GateStarted { key: GateKey { task: None, gate, n } });
-            }
+            // It has had its slot since it took the turn.
+            let n = u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1);
+            out.push(Event::GateStarted { key: GateKey { task: None, gate, n } });
             return;
         }
     }
@@ -320,7 +318,7 @@ fn start(run: &Run, now: Millis, world: &World, out: &mut Vec<Event>) {
         slots -= 1;
         *by_role.entry(role.clone()).or_insert(0) += 1;
     }
-    if let (true, true, false, Turn::Other(who)) = (out.is_empty(), held_up, run.is_busy(), &world.tree)
+    if let (true, true, false, Turn::Other(who)) = (out.is_empty(), held_up, run.is_live(), &world.tree)
         && !who.is_empty()
     {
         wait(run, WaitFor::Tree, who, out);

@@ -176,11 +176,8 @@ impl Run {
                     return Err(state("gates.asked", "the baseline is not open"));
                 }
                 self.baseline = Baseline::Asked;
-                self.waiting = Some((
-                    windlass_events::event::WaitFor::Answer,
-                    "a project gate is red".to_owned(),
-                    self.updated_at,
-                ));
+                self.give_turn_back();
+                self.wait_for_answer();
                 Ok(())
             }
             Event::GatesSettled { gates, answer } => self.settle_gates(gates, *answer),
@@ -228,12 +225,19 @@ impl Run {
                 Ok(())
             }
             Event::RunWaiting { wait, on } => {
+                if *wait != windlass_events::event::WaitFor::Tree && !self.is_live() {
+                    self.give_turn_back();
+                }
                 self.waiting = Some((*wait, on.clone(), self.updated_at));
                 Ok(())
             }
             Event::RunContinued { wait } => {
                 if self.waiting.as_ref().is_some_and(|w| w.0 == *wait) {
                     self.waiting = None;
+                    if self.baseline == Baseline::Asked {
+                        // It asked before it waited for that, and has no answer yet.
+                        self.wait_for_answer();
+                    }
                 }
                 if *wait == windlass_events::event::WaitFor::Restart {
                     self.restarted = false;
@@ -436,6 +440,11 @@ impl Run {
             }
             _ => Err(state("turn.taken", format!("task {id} does not wait for it"))),
         }
+    }
+
+    fn wait_for_answer(&mut self) {
+        let what = "a project gate is red".to_owned();
+        self.waiting = Some((windlass_events::event::WaitFor::Answer, what, self.updated_at));
     }
 
     /// Gives the turn back while nothing of the run is live: it may wait for a person for days.

@@ -171,9 +171,10 @@ impl Run {
         self.baseline_live || self.busy.iter().any(live)
     }
 
-    /// Number of slots in use.
+    /// Number of slots in use. The baseline has one for as long as it has the turn.
     pub fn slots_used(&self) -> u32 {
-        u32::try_from(self.busy.len()).unwrap_or(u32::MAX).saturating_add(u32::from(self.baseline_live))
+        let baseline = self.baseline_live || self.turn == Some(Holder::Baseline);
+        u32::try_from(self.busy.len()).unwrap_or(u32::MAX).saturating_add(u32::from(baseline))
     }
 
     /// Number of tasks in a terminal status.

@@ -756,8 +756,10 @@ impl Entry {
                 }
             }
             // Nothing is live, and the tree is kept anew when it goes on.
-            Concerns::Rest => self.released.retain(|e| matches!(e, Effect::Steer { .. })),
-            Concerns::Nothing => {}
+            Concerns::Rest if !self.run.is_live() => {
+                self.released.retain(|e| matches!(e, Effect::Steer { .. }));
+            }
+            Concerns::Rest | Concerns::Nothing => {}
         }
         for effect in wanted {
             self.release(effect);
@@ -805,7 +807,6 @@ fn concerns(event: &Event) -> Concerns<'_> {
         | Event::GatesAsked { .. }
         | Event::HeadMoved { .. }
         | Event::CapWarned { .. }
-        | Event::RunWaiting { .. }
         | Event::RunContinued { .. }
         | Event::RunResumed { .. }
         | Event::TasksRetried { .. }
@@ -814,7 +815,7 @@ fn concerns(event: &Event) -> Concerns<'_> {
         | Event::RunCompleted { .. }
         | Event::RunFailed { .. }
         | Event::RunCancelled {} => Concerns::Nothing,
-        Event::RunBlocked { .. } => Concerns::Rest,
+        Event::RunBlocked { .. } | Event::RunWaiting { .. } => Concerns::Rest,
     }
 }
 

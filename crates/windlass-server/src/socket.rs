@@ -13,7 +13,9 @@ use windlass_engine::driver::watch::{Seen, Watcher};
 /// The longest call, in bytes: a goal and an environment.
 const MAX_CALL: u64 = 64 << 20;
 /// How often the socket's file is looked for, in case somebody cleaned it away.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How long connections may take to get the answers that they are owed when the engine has left.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Why a socket cannot be bound.
 #[derive(Debug, thiserror::Error)]
@@ -70,11 +72,12 @@ impl Socket {
     /// Answers until the engine leaves.
     pub async fn serve(mut self, engine: Engine, mut engine_done: tokio::sync::watch::Receiver<bool>) {
         let mut look = tokio::time::interval(LOOK_EVERY);
+        let mut connections = tokio::task::JoinSet::new();
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) if is_same_user(&stream) => {
-                        tokio::spawn(connection(stream, engine.clone()));
+                        connections.spawn(connection(stream, engine.clone(), engine_done.clone()));
                     }
                     Ok(_) => {}
                     // Out of descriptors, most likely: others close theirs.
@@ -85,11 +88,16 @@ impl Socket {
                         self.listener = listener;
                     }
                 }
+                _ = connections.join_next(), if !connections.is_empty() => {}
                 _ = engine_done.changed() => break,
             }
         }
         // The lock is still held, so this is our own file.
         let _ = std::fs::remove_file(&self.path);
+        drop(self.listener);
+        // Nobody is left without an answer; a client that does not read it has had its time.
+        let _ =
+            tokio::time::timeout(FAREWELL, async { while connections.join_next().await.is_some() {} }).await;
     }
 }
 
@@ -114,7 +122,19 @@ fn is_same_user(stream: &UnixStream) -> bool {
     rustix::net::sockopt::socket_peercred(stream.as_fd()).is_ok_and(|c| c.uid == rustix::process::geteuid())
 }
 
-async fn connection(stream: UnixStream, engine: Engine) {
+/// Reads requests until the client leaves. When the engine leaves first, what the client has sent is answered; what it
+/// sends from then on fails there, so that it knows that it was not heard.
+async fn connection(stream: UnixStream, engine: Engine, mut engine_done: tokio::sync::watch::Receiver<bool>) {
+    let mut answers = tokio::task::JoinSet::new();
+    let closer = stream.as_fd().try_clone_to_owned().map(|handle| {
+        let mut engine_done = engine_done.clone();
+        tokio::spawn(async move {
+            // An error means that the engine is done and gone.
+            let _ = engine_done.wait_for(|done| *done).await;
+            // A client that is gone already needs no telling.
+            let _ = rustix::net::shutdown(&handle, rustix::net::Shutdown::Read);
+        })
+    });
     let (read, mut write) = stream.into_split();
     let (to_client, mut frames) = mpsc::unbounded_channel::<Frame>();
     let writer = tokio::spawn(async move {
@@ -135,7 +155,8 @@ async fn connection(stream: UnixStream, engine: Engine) {
         }
         match serde_json::from_slice::<Call>(&line) {
             Ok(call) => {
-                tokio::spawn(answer(call, engine.clone(), to_client.clone()));
+                while answers.try_join_next().is_some() {}
+                answers.spawn(answer(call, engine.clone(), to_client.clone()));
             }
             Err(e) => {
                 // A newer client may ask for what this engine does not know: say so under its id, if it has one.
@@ -149,8 +170,19 @@ async fn connection(stream: UnixStream, engine: Engine) {
             }
         }
     }
-    // The client is gone, and with the writer every watcher of this connection.
-    writer.abort();
+    if let Ok(closer) = closer {
+        closer.abort();
+    }
+    if *engine_done.borrow_and_update() {
+        while answers.join_next().await.is_some() {}
+        drop(to_client);
+        let _ = writer.await;
+    } else {
+        // What it asked for is done all the same.
+        answers.detach_all();
+        // The client is gone, and with the writer every watcher of this connection.
+        writer.abort();
+    }
 }
 
 async fn answer(call: Call, engine: Engine, to: mpsc::UnboundedSender<Frame>) {

@@ -330,7 +330,12 @@ impl Sim {
             state.caps = windlass_events::spec::Caps::default();
         }
         let secrets = !self.world.swarm.secrets || self.rng.coin();
+        let root = state.spec.tree.root.clone();
         e.inbox.push_back(In::Opened { run: Box::new(state), epoch, secrets });
+        // Only now: while the machine does not know the run, it does not know whose turn it is.
+        if open.takeover && e.trees.contains_key(&root) {
+            e.inbox.push_back(In::Tree { root, holder: None });
+        }
         for (request, input) in open.asks {
             e.inbox.push_back(In::Ask { request, run, input });
         }
@@ -440,8 +445,7 @@ impl Sim {
             && before == holder(&store, &tree)
             && let Ok(lease) = store.acquire(&tree, &e.owner, self.world.wall, true)
         {
-            e.trees.insert(root.clone(), lease);
-            e.inbox.push_back(In::Tree { root, holder: None });
+            e.trees.insert(root, lease);
         }
         Ok(lease)
     }

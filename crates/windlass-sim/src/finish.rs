@@ -62,7 +62,7 @@ impl Sim {
             let due: Vec<_> = self.engines.values().map(|e| e.machine.next_due()).collect();
             format!(
                 "{} rests {status}, led by {led:?}, waiting {:?}, restarted {}, turn {:?}, due {:?} at {} ({due:?}), \
-                 ready {:?}, pending {:?}, reached {:?}, {phases:?}",
+                 ready {:?}, pending {:?}, reached {:?}, {phases:?}, busy {:?} {:?}, baseline {:?} of {}, limits {:?}, slots {:?}",
                 run.id,
                 run.waiting,
                 run.restarted,
@@ -72,6 +72,12 @@ impl Sim {
                 run.ready,
                 run.pending,
                 run.reached,
+                run.busy,
+                run.busy_by_role,
+                run.baseline,
+                run.spec.gates.len(),
+                run.spec.limits,
+                self.engines.values().map(|e| (e.slots, e.machine.slots_used())).collect::<Vec<_>>(),
             )
         })
     }

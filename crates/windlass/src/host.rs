@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use windlass_api::{ApiError, Client, ClientError, ErrorKind};
+use windlass_api::{ApiError, Client, ClientError, ErrorKind, Reply, Request};
 use windlass_engine::driver::Left;
 use windlass_engine::machine::Settings;
 use windlass_engine::{Engine, EngineOptions};
@@ -23,7 +23,12 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub(crate) fn daemon(context: &Context) -> Result<Client, ApiError> {
     match Client::connect(&context.paths.socket(), VERSION) {
         Ok(client) => Ok(client),
-        Err(ClientError::NoEngine { .. } | ClientError::Left | ClientError::Broken(_)) => {
+        Err(
+            ClientError::NoEngine { .. }
+            | ClientError::Left
+            | ClientError::Broken(_)
+            | ClientError::NotSent(_),
+        ) => {
             start(context).map_err(|e| {
                 ApiError::new(ErrorKind::Missing, format!("the daemon could not be started: {e:#}"))
                     .hint(format!("see {}", context.paths.daemon_log().display()))
@@ -31,6 +36,21 @@ pub(crate) fn daemon(context: &Context) -> Result<Client, ApiError> {
             connect_within(context, START_LIMIT)
         }
         Err(e) => Err(e.into_api()),
+    }
+}
+
+/// Asks the daemon, which is started when it does not run. A daemon that is leaving has done nothing: its successor is asked.
+pub(crate) fn ask(context: &Context, request: &Request) -> Result<(Client, Reply), ApiError> {
+    let until = Instant::now() + START_LIMIT;
+    loop {
+        let mut client = daemon(context)?;
+        match client.call(request.clone()) {
+            Ok(reply) => return Ok((client, reply)),
+            Err(e) if e.is_undone() && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(10))
+            }
+            Err(e) => return Err(e.into_api()),
+        }
     }
 }
 
@@ -68,18 +88,23 @@ pub(crate) fn start(context: &Context) -> anyhow::Result<()> {
         .stderr(log)
         .process_group(0);
     let mut child = command.spawn().context("its process cannot be made")?;
-    // It answers when it is ready, or has ended because another one is.
+    // It answers when it is ready, or has ended because another one holds the lock: that one is about to listen, or to leave.
     let until = Instant::now() + START_LIMIT;
+    let mut again_at = None;
     while Instant::now() < until {
         if Client::connect(&context.paths.socket(), VERSION).is_ok() {
             return Ok(());
         }
-        if let Some(status) = child.try_wait()? {
-            // Another one may hold the lock and be about to listen.
-            if connect_within(context, Duration::from_secs(2)).is_ok() {
-                return Ok(());
+        match (again_at, child.try_wait()?) {
+            (None, Some(status)) if status.success() => {
+                again_at = Some(Instant::now() + Duration::from_millis(50))
             }
-            anyhow::bail!("it ended at once ({status})");
+            (None, Some(status)) => anyhow::bail!("it ended at once ({status})"),
+            (Some(at), _) if at <= Instant::now() => {
+                child = command.spawn().context("its process cannot be made")?;
+                again_at = None;
+            }
+            _ => {}
         }
         std::thread::sleep(Duration::from_millis(3));
     }

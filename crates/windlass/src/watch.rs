@@ -331,13 +331,12 @@ impl<'a> Watch<'a> {
             return Err(ApiError::new(ErrorKind::Internal, "the engine in this process ended")
                 .hint(format!("`windlass resume {}` goes on", self.id)));
         }
-        let mut client = host::daemon(self.context)?;
         // It leads the run when it has visited the project; that needs no answer that matters here.
         let visit = Request::Visit {
             cwd: self.context.cwd.to_string_lossy().into_owned(),
             env: Context::shell_env(),
         };
-        client.call(visit).map_err(windlass_api::ClientError::into_api)?;
+        let (client, _) = host::ask(self.context, &visit)?;
         self.listen(client)
     }
 
@@ -448,12 +447,12 @@ impl<'a> Watch<'a> {
 
     /// Asks on a connection of its own: the watching one is busy.
     fn request(&self, request: Request) -> Result<(), ApiError> {
-        let mut client = if self.options.tied {
-            let socket = self.context.paths.runtime.join(format!("inline-{}.sock", std::process::id()));
-            Client::connect(&socket, host::VERSION).map_err(windlass_api::ClientError::into_api)?
-        } else {
-            host::daemon(self.context)?
-        };
+        if !self.options.tied {
+            return host::ask(self.context, &request).map(|_| ());
+        }
+        let socket = self.context.paths.runtime.join(format!("inline-{}.sock", std::process::id()));
+        let mut client =
+            Client::connect(&socket, host::VERSION).map_err(windlass_api::ClientError::into_api)?;
         client.call(request).map(|_| ()).map_err(windlass_api::ClientError::into_api)
     }
 }

@@ -437,6 +437,11 @@ impl Attempt<'_> {
             while follower.read_some() {}
             (usage, session, last) = follower.so_far();
         }
+        if self.job.task.runtime.is_model() {
+            // It may never have said its session, which is then the one that it was given. Whether there is a record of it
+            // is looked up before it is continued.
+            session = session.or_else(|| self.job.session_id().map(str::to_owned));
+        }
         Input::AttemptLost { task: self.job.task.id.clone(), n: self.job.n, usage, session, last }
     }
 

@@ -46,6 +46,10 @@ pub(crate) enum Ready {
         files: Vec<UndoFile>,
         reply: Responder,
     },
+    /// A run could not be opened; who asked for it has the answer.
+    NotOpened(RunId),
+    /// Runs of a project that are not finished.
+    Unfinished(Vec<RunId>),
     /// Nothing more to do.
     Over,
 }
@@ -64,6 +68,11 @@ pub(crate) enum Then {
 /// Answers; nobody minds when the asker is gone.
 pub(crate) fn answer(reply: Responder, result: Result<Reply, ApiError>) {
     let _ = reply.send(result);
+}
+
+/// The answer of an engine that is leaving.
+pub(crate) fn leaving() -> ApiError {
+    ApiError::new(ErrorKind::Leaving, "the engine is leaving; ask again")
 }
 
 /// Plans a run, makes its home, leases it. Blocking.
@@ -169,7 +178,7 @@ pub(crate) fn open(ctx: &Ctx, run: RunId, original: Option<Request>, then: Optio
                 };
                 answer(reply, forward(&address, request));
             }
-            Ready::Over
+            Ready::NotOpened(run)
         }
         Err(e) => {
             if let Some(then) = then {
@@ -178,7 +187,7 @@ pub(crate) fn open(ctx: &Ctx, run: RunId, original: Option<Request>, then: Optio
                 };
                 answer(reply, Err(open_error(&e)));
             }
-            Ready::Over
+            Ready::NotOpened(run)
         }
     }
 }

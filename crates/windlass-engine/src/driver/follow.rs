@@ -208,6 +208,12 @@ impl Follower {
         (self.usage, self.session.clone(), self.last_tool.clone())
     }
 
+    /// Whether the worker was ended by what happened to its engine or shim, and not because anybody wanted that: such an
+    /// end costs the attempt and is no outcome.
+    pub(crate) fn is_lost(&self, asked_to_stop: bool) -> bool {
+        self.end.as_ref().is_some_and(|end| ended_by_loss(end, asked_to_stop))
+    }
+
     /// Brings the recorded end and what was said together.
     pub(crate) fn finish(mut self) -> Result<Finished, SpoolError> {
         if let Some(damage) = self.damage {
@@ -237,4 +243,13 @@ pub(crate) fn worker_end(end: &EndRecord) -> WorkerEnd {
         StoppedBy::Tied => Stopped::Tied,
     });
     WorkerEnd { exit, signal, stopped, truncated: end.truncated }
+}
+
+/// See [`Follower::is_lost`]. A shim that was asked by a signal may have been asked by us.
+pub(crate) const fn ended_by_loss(end: &EndRecord, asked_to_stop: bool) -> bool {
+    match end.stopped_by {
+        Some(StoppedBy::Tied) => true,
+        Some(StoppedBy::Terminated) => !asked_to_stop,
+        _ => false,
+    }
 }

@@ -2,7 +2,7 @@
 
 use crate::driver::attempt::{Order, sweep_dead};
 use crate::driver::context::{Ctx, Home, Key, Msg};
-use crate::driver::follow::worker_end;
+use crate::driver::follow::{ended_by_loss, worker_end};
 use crate::driver::link::Link;
 use crate::driver::{launch, trees};
 use crate::machine::In;
@@ -84,6 +84,7 @@ async fn carry(
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }
+    let mut asked_to_stop = false;
     if let Some(link) = &mut link {
         loop {
             tokio::select! {
@@ -92,7 +93,10 @@ async fn carry(
                     Some(_) => {}
                 },
                 order = orders.recv() => match order {
-                    Some(Order::Stop) => link.send(&ToShim::Stop { reason: StopReason::Cancel }).await,
+                    Some(Order::Stop) => {
+                        asked_to_stop = true;
+                        link.send(&ToShim::Stop { reason: StopReason::Cancel }).await;
+                    }
                     Some(Order::Steer { .. }) => {}
                     None => std::future::pending().await,
                 },
@@ -105,6 +109,7 @@ async fn carry(
             Ok(Probe::Ended { end, .. }) if end.stopped_by == Some(windlass_worker::StoppedBy::Voided) => {
                 return None;
             }
+            Ok(Probe::Ended { end, .. }) if ended_by_loss(&end, asked_to_stop) => return None,
             Ok(Probe::Ended { end, .. }) => {
                 let before = std::fs::read_to_string(&tree_file).ok();
                 let after = identity(ctx, home).await.and_then(Result::ok);
@@ -112,6 +117,7 @@ async fn carry(
             }
             Ok(Probe::Alive { claim }) => {
                 if matches!(orders.try_recv(), Ok(Order::Stop)) {
+                    asked_to_stop = true;
                     // Its own signal makes a shim end its worker as a message would.
                     let _ = claim.shim.signal(windlass_agents::adapter::SIGTERM);
                 }

@@ -1,6 +1,7 @@
 //! From a task to a launch: the prompt from what the run has made so far, then the adapter's plan.
 
 use crate::driver::context::{Ctx, Home};
+use crate::driver::follow::Follower;
 use crate::driver::trees;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use windlass_core::task::GateTry;
 use windlass_events::event::{Cause, ResultRef, Snapshot};
 use windlass_events::outcome::Failure;
 use windlass_events::spec::READS_CHANGES;
-use windlass_events::{Access, AttemptNo, ErrorClass, Millis, RuntimeKind, TaskId, TaskSpec};
+use windlass_events::{Access, AttemptNo, AttemptStatus, ErrorClass, Millis, RuntimeKind, TaskId, TaskSpec};
 use windlass_git::{DiffOptions, Segment};
 use windlass_prompts::{
     Budget, Cold, DepOutput, GateRecord, LostAttempt, Material, RedGate, Skill, WorkerPrompt, appended,
@@ -40,7 +41,16 @@ pub(crate) struct Job {
     records: Vec<(String, Option<GateTry>, Option<GateTry>)>,
     red: Vec<(String, GateTry)>,
     round: u32,
-    lost: Option<(Millis, String, Option<String>)>,
+    lost: Option<Before>,
+}
+
+/// The attempt that this one goes on from.
+#[derive(Debug, Clone)]
+struct Before {
+    n: AttemptNo,
+    ended_at: Millis,
+    last: String,
+    tree: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -110,7 +120,8 @@ impl Job {
         } else {
             Vec::new()
         };
-        let before = task.attempts.iter().rev().find(|a| a.n < n);
+        // Of a voided attempt nothing ever ran.
+        let before = task.attempts.iter().rev().find(|a| a.n < n && a.status != AttemptStatus::Voided);
         let lost = match (attempt.cause, before) {
             (Cause::Continue | Cause::Retry | Cause::Person, Some(b)) => {
                 let tree = task
@@ -119,7 +130,7 @@ impl Job {
                     .rev()
                     .find(|k| k.attempt <= b.n && k.before)
                     .map(|k| k.snapshot.tree.clone());
-                Some((b.ended_at.unwrap_or(0), b.last.clone(), tree))
+                Some(Before { n: b.n, ended_at: b.ended_at.unwrap_or(0), last: b.last.clone(), tree })
             }
             _ => None,
         };
@@ -372,16 +383,26 @@ fn follow_up(ctx: &Ctx, home: &Home, job: &Job) -> Option<String> {
             Some(repair(&gates, job.round, home.spec.repair_rounds))
         }
         Cause::Continue | Cause::Retry | Cause::Person => {
-            let (ended_at, last_call, tree) = job.lost.clone()?;
-            let difference = tree.and_then(|before| difference(ctx, home, &before));
+            let before = job.lost.clone()?;
+            let difference = before.tree.as_deref().and_then(|tree| difference(ctx, home, tree));
+            let last_call =
+                if before.last.is_empty() { last_call(home, job, before.n) } else { before.last };
             Some(continuation(&LostAttempt {
-                ended_at: crate::when(ended_at),
+                ended_at: crate::when(before.ended_at),
                 last_call,
                 difference,
                 restored: false,
             }))
         }
     }
+}
+
+/// The last call of an earlier attempt, from its spool; empty where that cannot be told.
+fn last_call(home: &Home, job: &Job, n: AttemptNo) -> String {
+    let spool = home.dir.spool(&job.task.id, n);
+    let Ok(mut follower) = Follower::open(&spool, job.task.runtime, None) else { return String::new() };
+    while follower.read_some() {}
+    follower.so_far().2
 }
 
 /// What changed in the tree since an identity; `None` where that cannot be told.

@@ -38,6 +38,8 @@ use windlass_worker::Nursery;
 
 /// How often live pictures are sent at most.
 const LIVE_EVERY: Duration = Duration::from_millis(100);
+/// How long what was begun may keep an engine that is to leave.
+const LEAVE_WITHIN: Duration = Duration::from_secs(4);
 /// How many messages share one step of the machine at most.
 const BATCH: usize = 512;
 
@@ -71,9 +73,11 @@ impl Engine {
     /// As the engine refuses; of kind `internal` when it is leaving.
     pub async fn call(&self, request: Request) -> Result<Reply, ApiError> {
         let (reply, answer) = oneshot::channel();
-        let leaving = || ApiError::new(ErrorKind::Missing, "the engine is leaving; ask again");
-        self.tx.send(Msg::Call(CallIn { request, reply })).map_err(|_| leaving())?;
-        answer.await.map_err(|_| leaving())?
+        self.tx.send(Msg::Call(CallIn { request, reply })).map_err(|_| calls::leaving())?;
+        answer.await.map_err(|_| {
+            ApiError::new(ErrorKind::Missing, "the engine left before it had an answer")
+                .hint("look whether it was done: `windlass list`, `windlass status`")
+        })?
     }
 
     /// Begins to watch a run.
@@ -127,10 +131,13 @@ pub(crate) struct Loop {
     /// Runs to be read again, and when.
     reopen: BTreeMap<RunId, Millis>,
     next_id: u64,
+    /// Runs that are being opened, each once: a second lease would fence off the first. With what waits for that.
+    opening: BTreeMap<RunId, Vec<(Request, Then)>>,
     /// Requests whose slow part is under way.
     slow: usize,
     last_request: Instant,
-    leaving: bool,
+    /// When it leaves at the latest, once it is asked to.
+    leaving: Option<Instant>,
     /// Whether the nursery is gone.
     crippled: bool,
 }
@@ -149,10 +156,11 @@ impl Loop {
             tree_leases: BTreeMap::new(),
             to_show: std::collections::BTreeSet::new(),
             reopen: BTreeMap::new(),
+            opening: BTreeMap::new(),
             next_id: 0,
             slow: 0,
             last_request: Instant::now(),
-            leaving: false,
+            leaving: None,
             crippled: false,
         }
     }
@@ -196,7 +204,14 @@ impl Loop {
             if !self.to_show.is_empty() && show_at.is_none() {
                 show_at = Some(Instant::now() + LIVE_EVERY);
             }
-            if (self.leaving || self.is_idle()) && self.all_settled() {
+            if self.may_leave() {
+                // What nobody has looked at is for the next engine.
+                rx.close();
+                while let Ok(msg) = rx.try_recv() {
+                    if let Msg::Call(call) = msg {
+                        calls::answer(call.reply, Err(calls::leaving()));
+                    }
+                }
                 return if self.crippled { Left::NurseryGone } else { Left::AsAsked };
             }
         }
@@ -210,7 +225,8 @@ impl Loop {
             Instant::now() + Duration::from_millis(ms.max(1))
         });
         let by_idleness = self.idle_at();
-        [by_clock, by_idleness].into_iter().flatten().min()
+        let by_leaving = self.leaving.filter(|at| *at > Instant::now());
+        [by_clock, by_idleness, by_leaving].into_iter().flatten().min()
     }
 
     fn idle_at(&self) -> Option<Instant> {
@@ -229,6 +245,19 @@ impl Loop {
             || !self.watchers.is_empty()
             || self.slow > 0
             || !self.pending.is_empty()
+    }
+
+    /// Whether it is time to go: what was begun for somebody is done first, unless that takes too long.
+    fn may_leave(&self) -> bool {
+        let due = match self.leaving {
+            Some(at_last) => at_last <= Instant::now() || (self.slow == 0 && self.pending.is_empty()),
+            None => self.is_idle(),
+        };
+        due && self.all_settled()
+    }
+
+    fn leave(&mut self) {
+        self.leaving.get_or_insert_with(|| Instant::now() + LEAVE_WITHIN);
     }
 
     fn all_settled(&self) -> bool {
@@ -276,10 +305,10 @@ impl Loop {
                 self.tree_leases.insert(root, (run, lease));
             }
             Msg::NurseryGone => {
-                self.leaving = true;
+                self.leave();
                 self.crippled = true;
             }
-            Msg::Leave => self.leaving = true,
+            Msg::Leave => self.leave(),
         }
     }
 
@@ -325,9 +354,10 @@ impl Loop {
             }
             Request::Status => return calls::answer(reply, Ok(Reply::Status(self.status()))),
             Request::Stop => {
-                self.leaving = true;
+                self.leave();
                 return calls::answer(reply, Ok(Reply::Ok));
             }
+            _ if self.leaving.is_some() => return calls::answer(reply, Err(calls::leaving())),
             Request::Live { run } => return calls::answer(reply, Ok(Reply::Live(self.live_of(run)))),
             Request::Watch { .. } => {
                 return calls::answer(reply, Err(ApiError::new(ErrorKind::Usage, "watching needs a stream")));
@@ -369,7 +399,7 @@ impl Loop {
             self.ask(run, input, &env, reply, inputs);
         } else {
             let then = Then::Ask { asked: Box::new((input, env)), reply };
-            self.slowly(move |ctx| calls::open(ctx, run, Some(original), Some(then)));
+            self.open(run, Some((original, then)));
         }
     }
 
@@ -413,20 +443,30 @@ impl Loop {
             }
             Ready::Opened { home, run, epoch, then } => {
                 let id = home.run;
-                if self.machine.run(id).is_none() {
-                    let secrets = home.secrets.lock().is_ok_and(|s| s.is_some());
-                    self.homes.insert(id, home);
-                    // At once, so that what follows finds it.
-                    let out = self.machine.step(In::Opened { run, epoch, secrets }, now());
-                    self.perform(out);
-                }
-                match then {
-                    None => {}
-                    Some(Then::Ask { asked, reply }) => self.ask(id, asked.0, &asked.1, reply, inputs),
-                    Some(Then::Undo { force, redo, dry_run, reply }) => {
-                        self.undo_open(id, force, redo, dry_run, reply)
+                let waiting = self.opening.remove(&id).unwrap_or_default();
+                let secrets = home.secrets.lock().is_ok_and(|s| s.is_some());
+                self.homes.insert(id, home);
+                // At once, so that what follows finds it.
+                let out = self.machine.step(In::Opened { run, epoch, secrets }, now());
+                self.perform(out);
+                for then in then.into_iter().chain(waiting.into_iter().map(|(_, then)| then)) {
+                    match then {
+                        Then::Ask { asked, reply } => self.ask(id, asked.0, &asked.1, reply, inputs),
+                        Then::Undo { force, redo, dry_run, reply } => {
+                            self.undo_open(id, force, redo, dry_run, reply)
+                        }
+                        Then::Remove { reply } => self.remove_open(id, reply),
                     }
-                    Some(Then::Remove { reply }) => self.remove_open(id, reply),
+                }
+            }
+            Ready::NotOpened(run) => {
+                for asked in self.opening.remove(&run).unwrap_or_default() {
+                    self.open(run, Some(asked));
+                }
+            }
+            Ready::Unfinished(runs) => {
+                for run in runs {
+                    self.open(run, None);
                 }
             }
             Ready::Undone { run, before, after, redo, files, reply } => {
@@ -455,7 +495,7 @@ impl Loop {
             self.undo_open(run, force, redo, dry_run, reply);
         } else {
             let then = Then::Undo { force, redo, dry_run, reply };
-            self.slowly(move |ctx| calls::open(ctx, run, Some(original), Some(then)));
+            self.open(run, Some((original, then)));
         }
     }
 
@@ -480,7 +520,7 @@ impl Loop {
         if self.machine.run(run).is_some() {
             self.remove_open(run, reply);
         } else {
-            self.slowly(move |ctx| calls::open(ctx, run, Some(original), Some(Then::Remove { reply })));
+            self.open(run, Some((original, Then::Remove { reply })));
         }
     }
 
@@ -509,18 +549,21 @@ impl Loop {
     }
 
     fn visit_project(&mut self, dir: std::path::PathBuf) {
-        let known: std::collections::BTreeSet<RunId> = self.machine.runs().map(|r| r.id).collect();
-        self.slow += 1;
-        let ctx = self.ctx.clone();
-        tokio::task::spawn_blocking(move || {
-            let unfinished = crate::query::unfinished(&dir).unwrap_or_default();
-            for run in unfinished.into_iter().filter(|r| !known.contains(r)) {
-                // Each comes back as one message of its own; a held one is somebody's.
-                let ready = calls::open(&ctx, run, None, None);
-                ctx.tell(Msg::Prepared(Box::new(ready)));
-            }
-            ctx.tell(Msg::Prepared(Box::new(Ready::Over)));
-        });
+        self.slowly(move |_| Ready::Unfinished(crate::query::unfinished(&dir).unwrap_or_default()));
+    }
+
+    /// Opens a run that is not led here, for a request or for itself. A run that another engine leads is left to it.
+    fn open(&mut self, run: RunId, asked: Option<(Request, Then)>) {
+        if asked.is_none() && (self.machine.run(run).is_some() || self.leaving.is_some()) {
+            return;
+        }
+        if let Some(waiting) = self.opening.get_mut(&run) {
+            waiting.extend(asked);
+            return;
+        }
+        self.opening.insert(run, Vec::new());
+        let (original, then) = asked.unzip();
+        self.slowly(move |ctx| calls::open(ctx, run, original, then));
     }
 
     fn visit(&mut self, cwd: &str, env: &ShellEnv, inputs: &mut Vec<In>) {
@@ -598,7 +641,7 @@ impl Loop {
         let due: Vec<RunId> = self.reopen.iter().filter(|(_, at)| **at <= now).map(|(r, _)| *r).collect();
         for run in due {
             self.reopen.remove(&run);
-            self.slowly(move |ctx| calls::open(ctx, run, None, None));
+            self.open(run, None);
         }
     }
 

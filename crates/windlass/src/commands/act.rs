@@ -17,10 +17,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// After how long without a change `wait` makes sure that an engine leads the runs.
 const QUIET: Duration = Duration::from_secs(2);
 
-fn call(client: &mut Client, request: Request) -> Result<Reply, ApiError> {
-    client.call(request).map_err(windlass_api::ClientError::into_api)
-}
-
 /// Waits until runs stop. Ends with the exit code of a watched run: of the first with `--any`, else the worst.
 pub(crate) fn wait(context: &Context, args: &WaitArgs) -> Result<u8, ApiError> {
     let mut left: Vec<RunId> = match args.runs.as_slice() {
@@ -72,9 +68,8 @@ pub(crate) fn wait(context: &Context, args: &WaitArgs) -> Result<u8, ApiError> {
         } else if last_change.elapsed() > QUIET {
             // A run without a live engine gets one by being asked about.
             last_change = Instant::now();
-            let mut client = host::daemon(context)?;
             let visit = Request::Visit { cwd: context.cwd.to_string_lossy().into_owned(), env: watch::env() };
-            call(&mut client, visit)?;
+            host::ask(context, &visit)?;
         }
         std::thread::sleep(LOOK_EVERY);
     }
@@ -120,8 +115,7 @@ pub(crate) fn cancel(context: &Context, args: &CancelArgs) -> Result<u8, ApiErro
         )?;
         return Ok(0);
     }
-    let mut client = host::daemon(context)?;
-    call(&mut client, Request::Cancel { run, task: task.clone(), by: "user".to_owned() })?;
+    host::ask(context, &Request::Cancel { run, task: task.clone(), by: "user".to_owned() })?;
     // What was asked is done when nothing of it is alive.
     let done = |state: &Run| match &task {
         None => state.is_ended(),
@@ -150,7 +144,6 @@ pub(crate) fn cancel(context: &Context, args: &CancelArgs) -> Result<u8, ApiErro
 /// Goes on with whatever is not finished.
 pub(crate) fn resume(context: &Context, args: &ResumeArgs) -> Result<u8, ApiError> {
     let run = named_to_act(context, args.run.as_deref())?;
-    let mut client = host::daemon(context)?;
     let request = Request::Resume {
         run,
         budget_usd: choice(args.budget_usd),
@@ -158,7 +151,7 @@ pub(crate) fn resume(context: &Context, args: &ResumeArgs) -> Result<u8, ApiErro
         timeout: choice(args.timeout),
         env: watch::env(),
     };
-    call(&mut client, request)?;
+    let (client, _) = host::ask(context, &request)?;
     follow(context, client, run, args.detach)
 }
 
@@ -178,8 +171,7 @@ pub(crate) fn retry(context: &Context, args: &RetryArgs) -> Result<u8, ApiError>
         .chain(args.tasks.iter().map(String::as_str))
         .map(|t| names::task(&state, t))
         .collect::<Result<Vec<_>, _>>()?;
-    let mut client = host::daemon(context)?;
-    call(&mut client, Request::Retry { run, tasks, env: watch::env() })?;
+    let (client, _) = host::ask(context, &Request::Retry { run, tasks, env: watch::env() })?;
     follow(context, client, run, args.detach)
 }
 
@@ -213,11 +205,11 @@ pub(crate) fn undo(context: &Context, args: &UndoArgs) -> Result<u8, ApiError> {
         Some(name) => names::run(context, name)?,
         None => return named_to_act(context, None).map(|_| 2),
     };
-    let mut client = host::daemon(context)?;
-    let ask = |client: &mut Client, dry_run| {
-        call(client, Request::Undo { run, force: args.force, redo: args.redo, dry_run })
+    let ask = |dry_run| {
+        let request = Request::Undo { run, force: args.force, redo: args.redo, dry_run };
+        host::ask(context, &request).map(|(_, reply)| reply)
     };
-    let Reply::Undone { files, .. } = ask(&mut client, true)? else {
+    let Reply::Undone { files, .. } = ask(true)? else {
         return Err(ApiError::new(ErrorKind::Internal, "the engine gave no list of files"));
     };
     let list = |files: &[windlass_api::response::UndoFile]| -> String {
@@ -248,7 +240,7 @@ pub(crate) fn undo(context: &Context, args: &UndoArgs) -> Result<u8, ApiError> {
             return Ok(0);
         }
     }
-    let Reply::Undone { files, .. } = ask(&mut client, false)? else {
+    let Reply::Undone { files, .. } = ask(false)? else {
         return Err(ApiError::new(ErrorKind::Internal, "the engine gave no list of files"));
     };
     if context.global.json {
@@ -309,8 +301,7 @@ pub(crate) fn steer(context: &Context, args: &SteerArgs) -> Result<u8, ApiError>
         return Err(usage("there is nothing to say"));
     }
     let id = uuid();
-    let mut client = host::daemon(context)?;
-    call(&mut client, Request::Steer { run, task: task.clone(), text, id: id.clone() })?;
+    host::ask(context, &Request::Steer { run, task: task.clone(), text, id: id.clone() })?;
     // It is said when the journal tells what became of it.
     let until = Instant::now() + Duration::from_secs(30);
     loop {
@@ -380,9 +371,8 @@ pub(crate) fn rm(context: &Context, args: &RmArgs) -> Result<u8, ApiError> {
             return Ok(0);
         }
     }
-    let mut client = host::daemon(context)?;
     for run in &runs {
-        call(&mut client, Request::Remove { run: *run })?;
+        host::ask(context, &Request::Remove { run: *run })?;
         if !context.global.json {
             print::note(context, &format!("run {run} is gone"));
         }

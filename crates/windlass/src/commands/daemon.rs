@@ -6,7 +6,7 @@ use crate::{host, print};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 use windlass_api::status::DaemonDoc;
-use windlass_api::{ApiError, ErrorKind, Reply, Request};
+use windlass_api::{ApiError, ClientError, ErrorKind, Reply, Request};
 
 /// How long a daemon may take to leave.
 const LEAVE_LIMIT: Duration = Duration::from_secs(10);
@@ -20,7 +20,7 @@ pub(crate) fn daemon(context: &Context, action: Option<DaemonAction>) -> Result<
         }
         DaemonAction::Start => {
             let mut client = host::daemon(context)?;
-            match client.call(Request::Status).map_err(windlass_api::ClientError::into_api)? {
+            match client.call(Request::Status).map_err(ClientError::into_api)? {
                 Reply::Status(doc) => show(context, &doc),
                 _ => Ok(0),
             }
@@ -70,7 +70,7 @@ fn stop(context: &Context) -> Result<u8, ApiError> {
     };
     match client.call(Request::Stop) {
         // It may be gone before its answer is on its way.
-        Ok(_) | Err(windlass_api::ClientError::Left | windlass_api::ClientError::Broken(_)) => {}
+        Ok(_) | Err(ClientError::Left | ClientError::Broken(_) | ClientError::NotSent(_)) => {}
         Err(e) => return Err(e.into_api()),
     }
     let until = Instant::now() + LEAVE_LIMIT;

@@ -30,21 +30,22 @@ pub(crate) fn begin(context: &Context, request: RunRequest, args: &RunArgs) -> R
     if args.no_daemon {
         let inline = host::Inline::start(context)
             .map_err(|e| ApiError::new(ErrorKind::Missing, format!("the engine cannot begin: {e:#}")))?;
-        let client = inline.client()?;
-        return created(context, client, request, args, true);
+        let mut client = inline.client()?;
+        let reply =
+            client.call(Request::Run(Box::new(request))).map_err(windlass_api::ClientError::into_api)?;
+        return created(context, client, reply, args, true);
     }
-    let client = host::daemon(context)?;
-    created(context, client, request, args, false)
+    let (client, reply) = host::ask(context, &Request::Run(Box::new(request)))?;
+    created(context, client, reply, args, false)
 }
 
 fn created(
     context: &Context,
-    mut client: Client,
-    request: RunRequest,
+    client: Client,
+    reply: Reply,
     args: &RunArgs,
     tied: bool,
 ) -> Result<u8, ApiError> {
-    let reply = client.call(Request::Run(Box::new(request))).map_err(windlass_api::ClientError::into_api)?;
     match reply {
         Reply::Planned(plan) => {
             show_plan(context, &plan)?;
@@ -213,9 +214,8 @@ fn show_plan(context: &Context, plan: &PlanDoc) -> Result<(), ApiError> {
 /// Watches a run again.
 pub(crate) fn attach(context: &Context, args: &RunArg) -> Result<u8, ApiError> {
     let run = names::to_look(context, args.run.as_deref())?;
-    let mut client = host::daemon(context)?;
     let visit = Request::Visit { cwd: context.cwd.to_string_lossy().into_owned(), env: watch::env() };
-    client.call(visit).map_err(windlass_api::ClientError::into_api)?;
+    let (client, _) = host::ask(context, &visit)?;
     match watch::watch(context, client, run, Options { tied: false, start_card: false })? {
         End::Stopped(code) => Ok(code),
         End::Detached => Ok(130),

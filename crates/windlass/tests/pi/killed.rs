@@ -1,7 +1,7 @@
 //! pi or its shim killed in the middle: one new attempt, in pi's own session where there is one, never two alive.
 
-use crate::support::{GOAL, World, assert_usage, attempts, events_of, mend, parent, pi_pid, pis, seq_of};
-use serde_json::{Value, json};
+use crate::support::{GOAL, World, assert_usage, attempts, mend, parent, pi_pid, pis, seq_of};
+use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use windlass_testkit::model::Order;
@@ -128,5 +128,4 @@ fn a_pi_killed_before_its_first_answer_is_told_its_whole_task_again() {
     let users: Vec<&str> = second.conversation().users().collect();
     assert_eq!(users.len(), 1);
     assert!(users[0].contains(GOAL) && users[0].contains("Your process ended at"), "{}", users[0]);
-    assert_eq!(events_of(&world, &run, "attempt.started")[1]["data"]["session"], Value::Null);
 }

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a test may panic")]
 
 mod cancel;
+mod caps;
+mod extensions;
 mod killed;
 mod probe;
 mod provider;

@@ -112,7 +112,10 @@ pub(crate) fn pi_pid(world: &World) -> u32 {
 /// The living pi workers of this user.
 pub(crate) fn pis(world: &World) -> Vec<u32> {
     let all = world.user.processes().into_iter();
-    all.filter(|process| process.command.contains("--session-dir")).map(|process| process.pid).collect()
+    // It names itself; before that it is a script of node with its arguments.
+    all.filter(|process| process.command == "pi" || process.command.contains("--session-dir"))
+        .map(|process| process.pid)
+        .collect()
 }
 
 /// The parent of a process: of a worker, that is its shim.

@@ -145,8 +145,7 @@ impl Journal {
             return;
         }
         let visit = Request::Visit { cwd: self.run.spec.cwd.clone(), env: Context::shell_env() };
-        let asked = host::daemon(context)
-            .and_then(|mut client| client.call(visit).map_err(windlass_api::ClientError::into_api));
+        let asked = host::ask(context, &visit);
         if let Err(e) = asked {
             print::note(context, &format!("nobody leads run {}: {}", self.run.id, e.message));
             // Not again and again: what is in the way is for a person.
