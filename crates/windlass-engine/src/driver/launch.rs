@@ -385,8 +385,7 @@ fn follow_up(ctx: &Ctx, home: &Home, job: &Job) -> Option<String> {
         Cause::Continue | Cause::Retry | Cause::Person => {
             let before = job.lost.clone()?;
             let difference = before.tree.as_deref().and_then(|tree| difference(ctx, home, tree));
-            let last_call =
-                if before.last.is_empty() { last_call(home, job, before.n) } else { before.last };
+            let last_call = if before.last.is_empty() { last_call(home, job, before.n) } else { before.last };
             Some(continuation(&LostAttempt {
                 ended_at: crate::when(before.ended_at),
                 last_call,
