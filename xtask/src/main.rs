@@ -30,8 +30,10 @@ usage: cargo xtask CHORE
   simulate [--seeds N] [--start S]
                      N simulated histories with a crash between any two steps (2000), from seed S on (0)
   generate [--check] write the generated pages under docs/ from the binary, or only say which are stale
-  bench [--tasks N] [--layers N] [--jobs N] [--save]
-                     measure against named baselines in the same run; --save keeps the table in docs/bench.md
+  bench [--quick] [--save] [--only tasks|starts|views|streams]… [--tasks N] [--layers N] [--jobs N]
+        [--programs DIR] [--dir DIR]
+                     measure against named baselines in the same run; --save keeps the table in docs/bench.md.
+                     --programs measures what is built there; --dir names a folder on a disk and in no repository
 
 Exit code 0: done and in order; 1: not in order, as printed; 2: the command line is wrong.
 ";

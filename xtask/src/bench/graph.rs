@@ -12,6 +12,11 @@ pub(super) struct Layered {
 }
 
 impl Layered {
+    /// A graph of at least so many tasks in so many layers.
+    pub(super) const fn of(tasks: u64, layers: u64) -> Self {
+        Self { layers, width: tasks.div_ceil(layers), fan_in: 3 }
+    }
+
     pub(super) const fn tasks(&self) -> u64 {
         self.layers * self.width
     }
@@ -37,6 +42,19 @@ impl Layered {
         }
         text
     }
+
+    /// The steps of the same graph for windlass, every task done by `role`.
+    pub(super) fn to_workflow(self, role: &str) -> String {
+        let mut text = String::new();
+        for (task, needed) in self.steps() {
+            let _ = writeln!(text, "## {task}\nrole: {role}");
+            if !needed.is_empty() {
+                let _ = writeln!(text, "dependsOn: {}", needed.join(", "));
+            }
+            text.push_str("\nDo it.\n\n");
+        }
+        text
+    }
 }
 
 fn name(layer: u64, index: u64) -> String {
@@ -50,7 +68,7 @@ mod tests {
 
     #[test]
     fn every_task_needs_others_of_the_layer_before() {
-        let graph = Layered { layers: 10, width: 100, fan_in: 3 };
+        let graph = Layered::of(1_000, 10);
         let mut seen = BTreeSet::new();
         for (task, needed) in graph.steps() {
             let needed: BTreeSet<_> = needed.into_iter().collect();
@@ -61,5 +79,16 @@ mod tests {
         assert_eq!(seen.len() as u64, graph.tasks());
         let narrow = Layered { layers: 2, width: 1, fan_in: 3 };
         assert_eq!(narrow.steps().last().unwrap().1, ["l0-0"]);
+    }
+
+    #[test]
+    fn both_programs_are_given_the_same_edges() {
+        let graph = Layered::of(40, 4);
+        let workflow = graph.to_workflow("noop");
+        let ninja = graph.to_ninja(Path::new("/bin/noop"));
+        assert_eq!(workflow.matches("## l").count(), ninja.matches("build l").count());
+        assert_eq!(workflow.matches("dependsOn: ").count(), 30);
+        assert!(ninja.contains("build l1-0: work l0-0 l0-3 l0-6\n"), "{ninja}");
+        assert!(workflow.contains("## l1-0\nrole: noop\ndependsOn: l0-0, l0-3, l0-6\n"), "{workflow}");
     }
 }

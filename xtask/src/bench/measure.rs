@@ -1,76 +1,81 @@
-//! Wall time, CPU time and bytes written of a piece of work, with all children that were waited for.
+//! Samples, rounds, medians.
 
-use anyhow::{Context, Result};
-use std::fs;
+use super::proc::{self, Used};
+use anyhow::Result;
 use std::time::{Duration, Instant};
 
 /// What a piece of work cost.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sample {
     pub(super) wall: Duration,
-    /// User and system time of this process and its children. Linux counts it in ticks of 10 ms.
-    pub(super) cpu: Duration,
-    /// Bytes sent to storage, when the kernel tells.
-    pub(super) written: Option<u64>,
+    pub(super) used: Used,
 }
 
-/// Measures `work` so often and gives the sample in the middle of the wall times.
-pub(super) fn median(rounds: usize, mut work: impl FnMut() -> Result<()>) -> Result<Sample> {
-    let mut samples = Vec::with_capacity(rounds);
-    for _ in 0..rounds {
-        samples.push(once(&mut work)?);
-    }
-    samples.sort_by_key(|sample| sample.wall);
-    samples.get(rounds / 2).copied().context("at least one round is needed")
-}
-
-fn once(work: &mut impl FnMut() -> Result<()>) -> Result<Sample> {
-    let (cpu, written) = (cpu_time()?, bytes_written());
+/// Measures work that this process' children do and that is over when they were waited for.
+pub(super) fn of_children(work: impl FnOnce() -> Result<()>) -> Result<Sample> {
+    let before = proc::own_children()?;
     let start = Instant::now();
     work()?;
     let wall = start.elapsed();
-    let written = bytes_written().zip(written).map(|(after, before)| after.saturating_sub(before));
-    Ok(Sample { wall, cpu: cpu_time()?.saturating_sub(cpu), written })
+    Ok(Sample { wall, used: proc::own_children()?.since(before) })
 }
 
-/// The ticks of this process and of the children it has waited for.
-fn cpu_time() -> Result<Duration> {
-    let stat = fs::read_to_string("/proc/self/stat").context("the bench needs Linux's /proc")?;
-    ticks(&stat).map(|ticks| Duration::from_millis(ticks * 10)).context("/proc/self/stat is not as expected")
+/// A way to do the work: its name, and one round of it.
+pub(super) type Way<'a, T> = Box<dyn FnMut() -> Result<T> + 'a>;
+
+/// Measures several ways in turn, A B A B, so that what the machine does meanwhile falls on all alike. The first round of
+/// each is thrown away: it pays for caches.
+pub(super) fn in_turn<T>(rounds: usize, ways: &mut [Way<'_, T>]) -> Result<Vec<Vec<T>>> {
+    let mut all: Vec<Vec<T>> = ways.iter().map(|_| Vec::with_capacity(rounds)).collect();
+    for round in 0..=rounds {
+        for (way, samples) in ways.iter_mut().zip(&mut all) {
+            let sample = way()?;
+            if round > 0 {
+                samples.push(sample);
+            }
+        }
+    }
+    Ok(all)
 }
 
-fn ticks(stat: &str) -> Option<u64> {
-    // The name in parentheses may hold anything; utime, stime, cutime and cstime are fields 14 to 17.
-    let rest = stat.rsplit_once(')')?.1;
-    let fields: Vec<u64> =
-        rest.split_whitespace().skip(11).take(4).map(str::parse).collect::<Result<_, _>>().ok()?;
-    (fields.len() == 4).then(|| fields.iter().sum())
+/// The value in the middle; the mean of the two in the middle where there are two.
+pub(super) fn median<T>(samples: &[T], of: impl Fn(&T) -> f64) -> f64 {
+    let mut values: Vec<f64> = samples.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => values[middle],
+        _ => f64::midpoint(values[middle - 1], values[middle]),
+    }
 }
 
-fn bytes_written() -> Option<u64> {
-    let io = fs::read_to_string("/proc/self/io").ok()?;
-    io.lines().find_map(|line| line.strip_prefix("write_bytes: "))?.parse().ok()
+/// Milliseconds.
+pub(super) fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::RefCell;
 
     #[test]
-    fn ticks_are_found_behind_an_odd_name() {
-        let stat = "7 (a b) c) S 1 7 7 0 -1 4194304 100 200 0 0 1 2 30 400 20 0 1 0 5";
-        assert_eq!(ticks(stat), Some(433));
-        assert_eq!(ticks("7 (a) S 1"), None);
+    fn the_middle_is_taken() {
+        assert_eq!(median(&[3.0, 1.0, 2.0], |v| *v), 2.0);
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0], |v| *v), 2.5);
+        assert!(median(&[], |v: &f64| *v).is_nan());
     }
 
     #[test]
-    fn the_median_is_a_measured_round() {
-        let mut rounds = 0;
-        let sample = median(3, || {
-            rounds += 1;
-            Ok(())
-        });
-        assert!(sample.is_ok());
-        assert_eq!(rounds, 3);
+    fn ways_take_turns_and_the_first_round_does_not_count() {
+        let order = RefCell::new(String::new());
+        let step = |name: char| {
+            order.borrow_mut().push(name);
+            Ok(order.borrow().len())
+        };
+        let samples = in_turn(2, &mut [Box::new(|| step('a')), Box::new(|| step('b'))]).unwrap();
+        assert_eq!(*order.borrow(), "ababab");
+        assert_eq!(samples, [[3, 5], [4, 6]]);
     }
 }
