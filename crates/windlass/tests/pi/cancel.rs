@@ -24,7 +24,6 @@ fn cancel_and_resume(world: &World, run: &str) {
     assert!(!is_alive(pi) && pis(world).is_empty(), "pi is gone when the run is cancelled");
 
     let resumed = world.user.run(["resume", run]).expect_code(0);
-    eprintln!("{}", resumed.err());
     assert_eq!(resumed.out(), "Mended after all.\n");
     let status = world.user.status(run);
     assert_eq!(

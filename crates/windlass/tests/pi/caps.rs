@@ -31,7 +31,6 @@ fn blocked(world: &World, args: &[&str]) -> Value {
     all.extend(args);
     all.push(GOAL);
     let output = world.user.run(all).expect_code(3);
-    eprintln!("{}", output.err());
     assert_eq!(output.out(), "", "there is no result yet");
     assert!(output.err().contains("windlass resume"), "{}", output.err());
     assert!(pis(world).is_empty(), "the live worker was stopped");
