@@ -125,6 +125,24 @@ fn a_damaged_journal_is_named_and_set_aside_with_its_bytes() {
 }
 
 #[test]
+fn a_journal_without_a_good_event_stops_nothing_else() {
+    let (_repo, windlass) = user();
+    let (lost, whole) = (finished_run(&windlass), finished_run(&windlass));
+    let db = database(&windlass);
+    db.execute("UPDATE events SET sum = sum + 1 WHERE key = (SELECT min(key) FROM events)", []).unwrap();
+    drop(db);
+    let name = format!("run {lost}");
+    assert_eq!(status(&checks(&windlass, &[], 5), &name), "fail");
+    // Others are read as ever.
+    windlass.run(["list"]).expect_code(0);
+    windlass.run(["status", &whole]).expect_code(0);
+    windlass.run(["status", &lost]).expect_code(5);
+    assert_eq!(status(&checks(&windlass, &["--fix"], 0), &name), "mended");
+    assert_eq!(status(&checks(&windlass, &[], 0), &name), "warn");
+    windlass.run(["status", &whole]).expect_code(0);
+}
+
+#[test]
 fn a_saved_state_that_lies_is_made_again() {
     let (_repo, windlass) = user();
     let run = finished_run(&windlass);

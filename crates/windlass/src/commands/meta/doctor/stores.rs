@@ -41,6 +41,8 @@ enum Kind {
     Rows,
     /// Its events are whole and make no sense to this program.
     Fold,
+    /// Nothing of it is left but what was set aside.
+    Empty,
     /// Its saved state is not what the journal says: it can be made again.
     Snapshot,
 }
@@ -130,7 +132,10 @@ fn title(reader: &SqliteReader) -> Option<String> {
 /// Reads a whole journal, folds it, and compares what was saved of it.
 fn look(reader: &SqliteReader, run: RunId) -> Result<Run, Wrong> {
     let wrong = |kind, what: String| Wrong { run, what, kind };
-    reader.verify(run).map_err(|e| wrong(Kind::Rows, e.to_string()))?;
+    if reader.verify(run).map_err(|e| wrong(Kind::Rows, e.to_string()))? == 0 {
+        let what = "its journal was damaged from its first event on; all of it is set aside, bytes kept";
+        return Err(wrong(Kind::Empty, what.to_owned()));
+    }
     let folded = fold(reader, run, Seq::MAX).map_err(|e| wrong(Kind::Fold, e))?;
     let saved = reader.latest_snapshot(run, FOLD_VERSION).map_err(|e| wrong(Kind::Rows, e.to_string()))?;
     if let Some(saved) = saved {
@@ -184,6 +189,8 @@ fn say(found: &Wrong, report: &mut Report) {
             "windlass doctor --fix",
         ),
         Kind::Snapshot => report.fail(name, found.what.clone(), "windlass doctor --fix"),
+        // There is nothing to mend, and nothing else of it that works or does not.
+        Kind::Empty => report.warn(name, found.what.clone(), ""),
         Kind::Fold => report.fail(
             name,
             found.what.clone(),
@@ -194,7 +201,7 @@ fn say(found: &Wrong, report: &mut Report) {
 
 /// Mends a run under its lease. Nothing happens to a run that a living engine leads.
 fn mend(context: &Context, dir: &Path, found: &Wrong, report: &mut Report) {
-    if found.kind == Kind::Fold {
+    if matches!(found.kind, Kind::Fold | Kind::Empty) {
         say(found, report);
         return;
     }
