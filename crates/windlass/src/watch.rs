@@ -251,7 +251,11 @@ impl<'a> Watch<'a> {
             && (run.baseline == Baseline::Done || run.is_ended() || run.baseline == Baseline::Asked)
         {
             self.carded = true;
-            let doc = query::status_doc(run, None, &self.dir);
+            let mut doc = query::status_doc(run, None, &self.dir);
+            if self.screen.is_none() {
+                // The lines below and above the card tell them, whole.
+                doc.run.notices.clear();
+            }
             let look = self.context.look(self.context.width(self.context.err_is_terminal()).min(120));
             let view = RunView::new(&doc, &self.overlay, now());
             let card = start_card(&view, &look);

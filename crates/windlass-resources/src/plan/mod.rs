@@ -371,7 +371,8 @@ impl Planner<'_> {
                 model: if model { chosen } else { None },
                 access: access[n],
                 cold: step.verify && model && !writes[n] && assigned.after_writer[n],
-                check: step.verify && runtime == RuntimeKind::Command,
+                // Who changes the tree is no judge of it.
+                check: step.verify && runtime == RuntimeKind::Command && !writes[n],
                 shared_writes: step.shared_writes,
                 repeat_never: step.repeat_never,
                 gates,
