@@ -195,7 +195,9 @@ fn may_start(run: &Run, world: &World, out: &mut Vec<Event>) -> bool {
 
 fn wait(run: &Run, wait: WaitFor, on: &str, out: &mut Vec<Event>) {
     let said = run.waiting.as_ref().is_some_and(|w| w.0 == wait && w.1 == on);
-    if !said {
+    // What it waits for a person for is named first.
+    let named = wait == WaitFor::Tree && run.waiting.as_ref().is_some_and(|w| w.0 != WaitFor::Tree);
+    if !said && !named {
         out.push(Event::RunWaiting { wait, on: on.to_owned() });
     }
 }

@@ -73,7 +73,8 @@ pub enum In {
     },
     /// The secret values of a run's environment arrived.
     Secrets(RunId),
-    /// A run that was to be read again ([`Out::Reopen`]) is led by another engine now, or cannot be read: it is forgotten.
+    /// A run that is here, or is to be read again ([`Out::Reopen`]), is led by another engine now or cannot be read: it is
+    /// forgotten.
     Gone(RunId),
     /// A commit is durable or failed, run by run.
     Committed {
@@ -356,7 +357,7 @@ impl Machine {
                 self.create(request, run, epoch, events, secrets, out)
             }
             In::Opened { run, epoch, secrets } => self.opened(*run, epoch, secrets, out),
-            In::Gone(id) => self.unpark(id),
+            In::Gone(id) => self.gone(id, out),
             In::Run(id, input) => {
                 // A report about something that is over is dropped: it was accepted before.
                 if let Some(entry) = self.runs.get(&id)
@@ -434,6 +435,13 @@ impl Machine {
         self.has_room |= self.parked.remove(&id).is_some();
     }
 
+    fn gone(&mut self, id: RunId, out: &mut Vec<Out>) {
+        self.unpark(id);
+        let Some(entry) = self.runs.get_mut(&id) else { return };
+        let staged = entry.in_flight.take().unwrap_or_default();
+        self.drop_run(id, staged, CommitFailure::Fenced("another engine leads it".to_owned()), out);
+    }
+
     fn opened(&mut self, run: Run, epoch: u64, secrets: bool, out: &mut Vec<Out>) {
         let id = run.id;
         if self.runs.contains_key(&id) {
@@ -478,10 +486,11 @@ impl Machine {
                 let nothing = events.is_empty();
                 self.fold(id, events);
                 if let Some(entry) = self.runs.get_mut(&id) {
-                    if nothing && entry.staged.events.is_empty() {
-                        out.push(Out::Answer { request, result: Ok(entry.run.seq) });
-                    } else {
-                        entry.staged.answers.push(request);
+                    match &mut entry.in_flight {
+                        _ if !nothing || !entry.staged.events.is_empty() => entry.staged.answers.push(request),
+                        // What made it true already may not be durable yet.
+                        Some(in_flight) => in_flight.answers.push(request),
+                        None => out.push(Out::Answer { request, result: Ok(entry.run.seq) }),
                     }
                 }
             }

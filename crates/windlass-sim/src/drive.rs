@@ -260,7 +260,14 @@ impl Sim {
     pub(crate) fn open(&mut self, e: &mut Engine, index: usize) -> Check {
         let Some(mut open) = e.to_open.remove(index) else { return Ok(()) };
         let run = open.run;
-        if e.machine.run(run).is_some() {
+        if let Some(epoch) = e.machine.epoch(run) {
+            let there = self.world.store.lease(&LeaseName::Run(run)).ok().flatten();
+            if there.is_none_or(|l| l.epoch != epoch || l.owner.is_none()) {
+                // It was taken over while this engine stood still, which nothing has told it yet.
+                e.inbox.push_back(In::Gone(run));
+                e.to_open.push_back(open);
+                return Ok(());
+            }
             for (request, input) in open.asks {
                 e.inbox.push_back(In::Ask { request, run, input });
             }

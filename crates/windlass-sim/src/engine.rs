@@ -104,10 +104,9 @@ impl Engine {
         }
     }
 
-    /// Whether it leads a run, or is about to.
-    pub(crate) fn has(&self, run: RunId) -> bool {
-        self.machine.run(run).is_some()
-            || self.to_open.iter().any(|o| o.run == run)
+    /// Whether it is about to lead a run.
+    pub(crate) fn will_open(&self, run: RunId) -> bool {
+        self.to_open.iter().any(|o| o.run == run)
             || self.inbox.iter().any(|i| match i {
                 In::Opened { run: r, .. } => r.id == run,
                 In::Create { run: r, .. } => *r == run,

@@ -240,7 +240,9 @@ impl Sim {
             }
         } else {
             let lost = |run: &&RunId| {
-                self.is_active(**run) && !self.is_led(**run) && self.engines.values().all(|e| !e.has(**run))
+                self.is_active(**run)
+                    && !self.is_led(**run)
+                    && self.engines.values().all(|e| !e.will_open(**run))
             };
             steps.extend(self.runs.iter().find(lost).map(|r| Step::Visit(*r)));
         }
