@@ -44,5 +44,11 @@ pub use spec::{AttemptKey, DropRule, Limits, Secrets, ShimSpec, StdinPlan, StopP
 pub use spool::{Probe, SpoolReader, probe};
 pub use sweep::{SweepReport, sweep_marked};
 
+/// Keeps the descriptors that this process was given by whoever started it from the programs that it starts from now on.
+/// The standard streams are for whoever starts the program to decide.
+pub fn keep_descriptors() {
+    sys::close_on_exec_from(3);
+}
+
 /// The variable that every process of an attempt inherits; its value is the claim's `marker`.
 pub const MARK_VARIABLE: &str = "WINDLASS_ATTEMPT_MARK";

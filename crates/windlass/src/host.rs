@@ -23,12 +23,7 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub(crate) fn daemon(context: &Context) -> Result<Client, ApiError> {
     match Client::connect(&context.paths.socket(), VERSION) {
         Ok(client) => Ok(client),
-        Err(
-            ClientError::NoEngine { .. }
-            | ClientError::Left
-            | ClientError::Broken(_)
-            | ClientError::NotSent(_),
-        ) => {
+        Err(e) if is_gone(&e) => {
             start(context).map_err(|e| {
                 ApiError::new(ErrorKind::Missing, format!("the daemon could not be started: {e:#}"))
                     .hint(format!("see {}", context.paths.daemon_log().display()))
@@ -37,6 +32,11 @@ pub(crate) fn daemon(context: &Context) -> Result<Client, ApiError> {
         }
         Err(e) => Err(e.into_api()),
     }
+}
+
+/// Whether an error means that no engine listens, or not for long.
+fn is_gone(e: &ClientError) -> bool {
+    e.is_undone() || matches!(e, ClientError::NoEngine { .. } | ClientError::Left | ClientError::Broken(_))
 }
 
 /// Asks the daemon, which is started when it does not run. A daemon that is leaving has done nothing: its successor is asked.
@@ -64,7 +64,7 @@ fn connect_within(context: &Context, limit: Duration) -> Result<Client, ApiError
     loop {
         match Client::connect(&context.paths.socket(), VERSION) {
             Ok(client) => return Ok(client),
-            Err(e @ ClientError::Api(_)) => return Err(e.into_api()),
+            Err(e @ ClientError::Api(_)) if !is_gone(&e) => return Err(e.into_api()),
             Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(3)),
             Err(e) => {
                 let log = context.paths.daemon_log();
@@ -87,6 +87,8 @@ pub(crate) fn start(context: &Context) -> anyhow::Result<()> {
         .stdout(Stdio::null())
         .stderr(log)
         .process_group(0);
+    // A lock or pipe of the caller's must not live on in it.
+    windlass_worker::keep_descriptors();
     let mut child = command.spawn().context("its process cannot be made")?;
     // It answers when it is ready, or has ended because another one holds the lock: that one is about to listen, or to leave.
     let until = Instant::now() + START_LIMIT;

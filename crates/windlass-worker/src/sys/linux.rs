@@ -44,16 +44,34 @@ pub(crate) fn keep_only(fd: OwnedFd) -> io::Result<OwnedFd> {
     Ok(kept)
 }
 
+/// Marks every descriptor from `first` on as closed in programs that are started from now on.
+pub(crate) fn close_on_exec_from(first: RawFd) {
+    const CLOEXEC: libc::c_uint = 4;
+    // SAFETY: plain integers; only a flag of the descriptors changes.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, CLOEXEC) };
+    if done != 0 {
+        // Kernels before 5.11.
+        for fd in open_descriptors().into_iter().filter(|fd| *fd >= first) {
+            // SAFETY: as above; a number that is no longer open gives an error.
+            unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+}
+
+/// Collected first: the listing itself is one of the descriptors.
+fn open_descriptors() -> Vec<RawFd> {
+    std::fs::read_dir("/proc/self/fd")
+        .map(|d| d.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect())
+        .unwrap_or_default()
+}
+
 /// Closes every descriptor from `first` on.
 fn close_from(first: RawFd) {
     // SAFETY: plain integers. The caller is a fresh fork that uses none of these descriptors again.
     let done = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
     if done != 0 {
-        // Kernels before 5.9. Collected first: the listing itself is one of the descriptors.
-        let open: Vec<RawFd> = std::fs::read_dir("/proc/self/fd")
-            .map(|d| d.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect())
-            .unwrap_or_default();
-        for fd in open.into_iter().filter(|fd| *fd >= first) {
+        // Kernels before 5.9.
+        for fd in open_descriptors().into_iter().filter(|fd| *fd >= first) {
             // SAFETY: as above; closing a number that is no longer open has no effect.
             unsafe { libc::close(fd) };
         }

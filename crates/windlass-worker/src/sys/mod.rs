@@ -8,8 +8,8 @@ mod linux;
 pub(crate) mod procfs;
 
 pub(crate) use linux::{
-    ChildPlan, Forked, StartError, Wait, exit_now, fork, keep_only, nursery_signals, signal_fd, start_child,
-    wait_any,
+    ChildPlan, Forked, StartError, Wait, close_on_exec_from, exit_now, fork, keep_only, nursery_signals,
+    signal_fd, start_child, wait_any,
 };
 
 /// Milliseconds of a clock that never goes back and stands still while the machine sleeps.

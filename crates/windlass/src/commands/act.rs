@@ -151,7 +151,15 @@ pub(crate) fn resume(context: &Context, args: &ResumeArgs) -> Result<u8, ApiErro
         timeout: choice(args.timeout),
         env: watch::env(),
     };
-    let (client, _) = host::ask(context, &request)?;
+    let client = match host::ask(context, &request) {
+        Ok((client, _)) => client,
+        // It goes on already: its engine was lost, and the one that was just asked has taken it over.
+        Err(e) if e.kind == ErrorKind::State && watch::exit_code(&watch::stored(context, run)?).is_none() => {
+            print::note(context, &format!("run {run} is under way"));
+            host::daemon(context)?
+        }
+        Err(e) => return Err(e),
+    };
     follow(context, client, run, args.detach)
 }
 
