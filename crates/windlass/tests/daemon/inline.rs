@@ -110,8 +110,8 @@ fn after_a_kill_wait_goes_on_through_the_daemon() {
 fn after_a_kill_resume_goes_on_through_the_daemon() {
     let world = World::new();
     let run = killed(&world);
-    let resume = world.user.run(["resume", &run]);
-    assert_eq!(resume.code, Some(0), "{}", resume.err());
+    let resume = world.user.run(["resume", &run]).expect_code(0);
+    assert_eq!(resume.out(), "no line break");
     check(&world, &run);
 }
 
