@@ -62,11 +62,31 @@ pub struct Setup {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// An error of a kind from findings.
+/// An error of a kind from findings: of one, its message and what to do; of several, a line each.
 fn from_diagnostics(kind: ErrorKind, found: &[Diagnostic]) -> ApiError {
+    let said = |d: &Diagnostic| {
+        let place = match (d.path.as_str(), d.pos) {
+            ("", _) => String::new(),
+            (path, None) => format!("{}: ", windlass_resources::diag::escape(path)),
+            (path, Some(pos)) => {
+                format!("{}:{}:{}: ", windlass_resources::diag::escape(path), pos.line, pos.column)
+            }
+        };
+        format!("{place}{}", d.message)
+    };
     let errors: Vec<&Diagnostic> = found.iter().filter(|d| d.severity == Severity::Error).collect();
-    let text: Vec<String> = errors.iter().take(20).map(|d| d.render()).collect();
-    ApiError::new(kind, text.join("\n"))
+    if let [one] = errors.as_slice() {
+        return ApiError::new(kind, said(one)).hint(one.help.clone().unwrap_or_default());
+    }
+    let lines: Vec<String> = errors
+        .iter()
+        .take(20)
+        .map(|d| match &d.help {
+            Some(help) => format!("{}; {help}", said(d)),
+            None => said(d),
+        })
+        .collect();
+    ApiError::new(kind, lines.join("\n"))
 }
 
 impl Setup {
@@ -174,7 +194,7 @@ pub fn prepare(
     let mut tasks = in_order(planned.tasks)?;
     add_reads(request, &cwd, &mut tasks)?;
     if tasks.iter().all(|t| t.instructions.trim().is_empty() && t.runtime.is_model()) {
-        return Err(usage("there is nothing to do: give a goal".to_owned()));
+        return Err(no_goal());
     }
     let programs = programs(request, &tasks, &planned.agents, &setup, exe, &mut notices)?;
     let caps = caps(request, &setup.config);
@@ -220,6 +240,11 @@ pub fn prepare(
         secrets: request.env.secret.clone(),
         plan,
     })
+}
+
+fn no_goal() -> ApiError {
+    ApiError::new(ErrorKind::Usage, "there is no goal")
+        .hint("type it: windlass run \"…\", or `-` reads standard input")
 }
 
 fn default_goal(shape: &Shape) -> String {
@@ -340,6 +365,13 @@ fn planned(request: &RunRequest, goal: &str, setup: &Setup) -> Result<(Planned, 
     };
     let shape = Shape { team: Some(team.name.clone()), workflow: workflow.name.clone(), reason };
     let mut planned = build(team, workflow)?;
+    // An agent that is told to do nothing would still cost something.
+    let asks = |(task, step): (&TaskSpec, &windlass_resources::workflow::Step)| {
+        task.runtime.is_model() && step.task.contains("{goal}")
+    };
+    if goal.is_empty() && !workflow.about_changes && planned.tasks.iter().zip(&workflow.steps).any(asks) {
+        return Err(no_goal());
+    }
     if let Some(max) = setup.config.max_concurrency() {
         planned.limits.run = planned.limits.run.min(max).max(1);
     }

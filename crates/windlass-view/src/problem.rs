@@ -20,7 +20,9 @@ pub fn error(doc: &ErrorDoc, look: &Look) -> Vec<Line> {
     };
     labelled(&mut lines, Tone::Bad, "error: ", &title, look.width);
     for line in message.get(1..).unwrap_or_default() {
-        lines.push(Line::of(Tone::Plain, format!("  {line}")).fit(look.width));
+        for part in text::wrap(line, look.width.saturating_sub(2)) {
+            lines.push(Line::of(Tone::Plain, format!("  {part}")).fit(look.width));
+        }
     }
     for hint in text::lines(doc.hint.as_deref().unwrap_or_default(), MAX_LINES) {
         for part in text::wrap(&hint, look.width.saturating_sub(2)) {

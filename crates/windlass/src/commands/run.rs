@@ -71,10 +71,13 @@ fn created(
     }
 }
 
-/// The goal: as typed, from standard input, or from an editor.
+/// The goal: as typed, from standard input, or from an editor. Empty only where a team, workflow or agent was named: it may say
+/// all there is to do. An empty variable of a script must not start anything by itself.
 fn goal(context: &Context, args: &RunArgs) -> Result<String, ApiError> {
     let usage = |m: &str| ApiError::new(ErrorKind::Usage, m);
-    match args.goal.as_deref() {
+    let none = || usage("there is no goal").hint("type it: windlass run \"…\", or `-` reads standard input");
+    let named = args.team.is_some() || args.workflow.is_some() || args.agent.is_some();
+    let goal = match args.goal.as_deref() {
         Some("-") => {
             let mut text = String::new();
             std::io::stdin()
@@ -84,24 +87,14 @@ fn goal(context: &Context, args: &RunArgs) -> Result<String, ApiError> {
             if text.len() as u64 > MAX_GOAL {
                 return Err(usage("the goal on standard input is longer than 1 MB"));
             }
-            Ok(text)
+            text
         }
-        Some(goal) => Ok(goal.to_owned()),
-        None => {
-            let needs_none = |name: &Option<String>| matches!(name.as_deref(), Some("review" | "checks"));
-            if needs_none(&args.team) || needs_none(&args.workflow) {
-                return Ok(String::new());
-            }
-            // A team or workflow of one's own may say all there is to do.
-            if args.workflow.is_some() || args.agent.is_some() || args.team.is_some() {
-                return Ok(String::new());
-            }
-            if std::io::stdin().is_terminal() && context.err_is_terminal() {
-                return from_editor();
-            }
-            Err(usage("there is no goal").hint("type it: windlass run \"…\", or `-` reads standard input"))
-        }
-    }
+        Some(goal) => goal.to_owned(),
+        None if named => String::new(),
+        None if std::io::stdin().is_terminal() && context.err_is_terminal() => return from_editor(),
+        None => return Err(none()),
+    };
+    if goal.trim().is_empty() && !named { Err(none()) } else { Ok(goal) }
 }
 
 fn from_editor() -> Result<String, ApiError> {
