@@ -89,6 +89,19 @@ fn from_diagnostics(kind: ErrorKind, found: &[Diagnostic]) -> ApiError {
     ApiError::new(kind, lines.join("\n"))
 }
 
+/// What is wrong with a broken file, instead of that something is.
+fn with_cause(mut d: Diagnostic, catalog: &Catalog) -> Diagnostic {
+    let cause = catalog.diagnostics.iter().find(|c| d.code == "broken" && c.is_error() && c.path == d.path);
+    if let Some(cause) = cause {
+        let it =
+            if cause.message.starts_with("is ") || cause.message.starts_with("cannot ") { "it " } else { "" };
+        d.message = d.message.replace("its file is broken", &format!("{it}{}", cause.message));
+        d.pos = cause.pos;
+        d.help = cause.help.clone().or(d.help);
+    }
+    d
+}
+
 impl Setup {
     /// Reads everything as seen from a directory. `env` is the requesting shell's.
     ///
@@ -292,10 +305,9 @@ fn tree(
 
 /// Which team and workflow, and their tasks.
 fn planned(request: &RunRequest, goal: &str, setup: &Setup) -> Result<(Planned, Shape), ApiError> {
-    let usage = |d: Box<Diagnostic>| from_diagnostics(ErrorKind::Usage, &[*d]);
     let refused = |d: Box<Diagnostic>| {
         let kind = if d.code == "untrusted" { ErrorKind::Refused } else { ErrorKind::Usage };
-        from_diagnostics(kind, &[*d])
+        from_diagnostics(kind, &[with_cause(*d, &setup.catalog)])
     };
     let runtime = |text: &Option<String>| match text {
         None => Ok(None),
@@ -352,7 +364,7 @@ fn planned(request: &RunRequest, goal: &str, setup: &Setup) -> Result<(Planned, 
                 .or_else(|| catalog.teams.usable().find(|t| plan::check(t, workflow, catalog).is_ok()));
             let team = match team {
                 Some(team) => team,
-                None => catalog.teams.get("implementation").map_err(usage)?,
+                None => catalog.teams.get("implementation").map_err(refused)?,
             };
             (team, workflow, format!("workflow {name}, as asked"))
         }
