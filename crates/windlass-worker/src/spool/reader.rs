@@ -2,12 +2,15 @@
 
 use super::frame::{FRAME_HEADER, FrameKind, HEADER_LEN, Header, MAX_DATA, crc32, read_head, read_header};
 use crate::record::Claim;
+use rustix::buffer::spare_capacity;
 use rustix::fs::{Mode, OFlags};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-/// How much is read at once.
+/// How much is read at once of a file that grows slowly, or is short.
+const LITTLE: usize = 4 << 10;
+/// How much is read at once of a file that has much to read.
 const CHUNK: usize = 128 << 10;
 
 /// Why a file cannot be read as a spool. None of these means that there is no attempt.
@@ -74,6 +77,8 @@ pub struct SpoolReader {
     at: usize,
     /// Where the next frame begins in the file.
     offset: u64,
+    /// How much is read next: more while there is more.
+    chunk: usize,
     /// The iterator has reported an error and ends.
     failed: bool,
 }
@@ -102,8 +107,8 @@ impl SpoolReader {
     }
 
     pub(super) fn from_fd(fd: OwnedFd) -> Result<Self, SpoolError> {
-        let mut reader = Self { fd, buffer: Vec::new(), at: 0, offset: 0, failed: false };
-        while reader.buffer.len() < HEADER_LEN && reader.fill(4 << 10)? {}
+        let mut reader = Self { fd, buffer: Vec::new(), at: 0, offset: 0, chunk: LITTLE, failed: false };
+        while reader.buffer.len() < HEADER_LEN && reader.fill(LITTLE)? {}
         match read_header(reader.buffer.get(..HEADER_LEN).unwrap_or(&reader.buffer)) {
             Header::Ours => {}
             Header::Short => return Err(SpoolError::NoClaim),
@@ -120,7 +125,7 @@ impl SpoolReader {
         self.offset
     }
 
-    /// Reads more of the file behind what is buffered; `false` at its present end.
+    /// Reads at least `want` bytes behind what is buffered, as far as they are there; `false` at the file's present end.
     fn fill(&mut self, want: usize) -> io::Result<bool> {
         if self.at > 0 && (self.at == self.buffer.len() || self.at >= CHUNK) {
             self.buffer.drain(..self.at);
@@ -128,15 +133,24 @@ impl SpoolReader {
         }
         let have = self.buffer.len();
         let from = self.offset + (have - self.at) as u64;
-        self.buffer.resize(have + want, 0);
+        self.buffer.reserve(want);
         let n = loop {
-            match rustix::io::pread(&self.fd, &mut self.buffer[have..], from) {
+            // Into memory that is not filled first: pages that nothing is read into are never touched.
+            match rustix::io::pread(&self.fd, spare_capacity(&mut self.buffer), from) {
                 Err(rustix::io::Errno::INTR) => {}
-                other => break other,
+                other => break other?,
             }
         };
-        self.buffer.truncate(have + n.unwrap_or(0));
-        Ok(n? > 0)
+        if n >= want {
+            self.chunk = (self.chunk * 4).min(CHUNK);
+        } else if n == 0 {
+            self.chunk = LITTLE;
+            if self.buffer.is_empty() {
+                // Whoever follows many files waits at the ends of most of them.
+                self.buffer = Vec::new();
+            }
+        }
+        Ok(n > 0)
     }
 
     /// The next frame, or `None` when no further frame is complete: ask again when the file has grown.
@@ -153,10 +167,10 @@ impl SpoolReader {
                 if missing == 0 {
                     break head;
                 }
-                if !self.fill(missing.max(CHUNK))? {
+                if !self.fill(missing.max(self.chunk))? {
                     return Ok(None);
                 }
-            } else if !self.fill(CHUNK)? {
+            } else if !self.fill(self.chunk)? {
                 return Ok(None);
             }
         };
@@ -222,7 +236,7 @@ impl SpoolReader {
                 Some(head) if head.len > MAX_DATA => return Err(self.damaged("impossible length")),
                 Some(head) => return Ok(Some(head)),
                 None => {
-                    if !self.fill(8 << 10)? {
+                    if !self.fill(LITTLE)? {
                         return Ok(None);
                     }
                 }
