@@ -90,6 +90,8 @@ pub enum In {
         /// Who else holds it, or `None` when it is ours.
         holder: Option<String>,
     },
+    /// Every run that a former engine left is known now, with its live workers.
+    AllFound,
     /// Time passed.
     Tick,
 }
@@ -255,6 +257,8 @@ pub struct Machine {
     committing: Option<Vec<RunId>>,
     /// Runs whose folded state may allow decisions that are not taken yet.
     dirty: BTreeSet<RunId>,
+    /// Whether runs of a former engine are still being found.
+    finding: bool,
     /// Whether a slot or turn became free since the others were asked whether they want it.
     has_room: bool,
 }
@@ -271,8 +275,14 @@ impl Machine {
             batch: 0,
             committing: None,
             dirty: BTreeSet::new(),
+            finding: false,
             has_room: false,
         }
+    }
+
+    /// Starts nothing until [`In::AllFound`]: workers that a former engine left take places too.
+    pub fn find_first(&mut self) {
+        self.finding = true;
     }
 
     /// The state of a run that it leads, folded ahead of what is durable.
@@ -380,6 +390,10 @@ impl Machine {
                     Some(holder) => Tree::Other { holder, ask_again: self.now.saturating_add(TREE_POLL_MS) },
                 };
                 self.trees.insert(root, state);
+                self.dirty.extend(self.runs.keys());
+            }
+            In::AllFound => {
+                self.finding = false;
                 self.dirty.extend(self.runs.keys());
             }
             In::Tick => {
@@ -568,7 +582,8 @@ impl Machine {
             (None, Some(Tree::Asked) | None) => Turn::Other(String::new()),
         };
         Some(World {
-            slots: self.settings.slots.saturating_sub(self.slots_used()),
+            // Before all are known, nobody can tell which places are taken.
+            slots: if self.finding { 0 } else { self.settings.slots.saturating_sub(self.slots_used()) },
             tree,
             secrets: entry.secrets || entry.run.spec.secret_names.is_empty(),
             may_restart: self.settings.may_restart,

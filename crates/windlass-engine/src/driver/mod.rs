@@ -41,6 +41,8 @@ const LIVE_EVERY: Duration = Duration::from_millis(100);
 /// How long what was begun may keep an engine that is to leave.
 const LEAVE_WITHIN: Duration = Duration::from_secs(4);
 /// How many messages share one step of the machine at most.
+/// How long a store that does not answer may keep a new engine from starting anything.
+const FIND_WITHIN: Duration = Duration::from_secs(5);
 const BATCH: usize = 512;
 
 /// A handle to an engine that runs in this process. Cheap to clone.
@@ -134,6 +136,10 @@ pub(crate) struct Loop {
     /// Runs that are being opened, each once: a second lease would fence off the first. With what waits for that.
     opening: BTreeMap<RunId, Vec<(Request, Then)>>,
     /// Requests whose slow part is under way.
+    /// Projects that are being looked through.
+    visits: usize,
+    /// Until when runs of a former engine are looked for before anything is started, at first.
+    found_by: Option<Instant>,
     slow: usize,
     last_request: Instant,
     /// When it leaves at the latest, once it is asked to.
@@ -158,6 +164,8 @@ impl Loop {
             reopen: BTreeMap::new(),
             opening: BTreeMap::new(),
             next_id: 0,
+            visits: 0,
+            found_by: None,
             slow: 0,
             last_request: Instant::now(),
             leaving: None,
@@ -169,6 +177,10 @@ impl Loop {
         if !self.ctx.options.tied {
             self.visit_all();
         }
+            if self.visits > 0 {
+                self.machine.find_first();
+                self.found_by = Some(Instant::now() + FIND_WITHIN);
+            }
         let mut show_at: Option<Instant> = None;
         loop {
             let wake = self.wake();
@@ -198,6 +210,10 @@ impl Loop {
                 next = rx.try_recv().ok();
             }
             if !inputs.is_empty() {
+            if self.found_by.is_some_and(|at| at <= Instant::now() || self.found_all()) {
+                self.found_by = None;
+                inputs.push(In::AllFound);
+            }
                 let out = self.machine.step_all(inputs, now());
                 self.perform(out);
             }
@@ -226,7 +242,7 @@ impl Loop {
         });
         let by_idleness = self.idle_at();
         let by_leaving = self.leaving.filter(|at| *at > Instant::now());
-        [by_clock, by_idleness, by_leaving].into_iter().flatten().min()
+        [by_clock, by_idleness, by_leaving, self.found_by].into_iter().flatten().min()
     }
 
     fn idle_at(&self) -> Option<Instant> {
@@ -248,6 +264,11 @@ impl Loop {
     }
 
     /// Whether it is time to go: what was begun for somebody is done first, unless that takes too long.
+    /// Whether every run that a former engine left has been opened, or cannot be.
+    fn found_all(&self) -> bool {
+        self.visits == 0 && self.opening.is_empty()
+    }
+
     fn may_leave(&self) -> bool {
         let due = match self.leaving {
             Some(at_last) => at_last <= Instant::now() || (self.slow == 0 && self.pending.is_empty()),
@@ -466,6 +487,7 @@ impl Loop {
             }
             Ready::Unfinished(runs) => {
                 for run in runs {
+                self.visits -= 1;
                     self.open(run, None);
                 }
             }
@@ -550,6 +572,7 @@ impl Loop {
 
     fn visit_project(&mut self, dir: std::path::PathBuf) {
         self.slowly(move |_| Ready::Unfinished(crate::query::unfinished(&dir).unwrap_or_default()));
+        self.visits += 1;
     }
 
     /// Opens a run that is not led here, for a request or for itself. A run that another engine leads is left to it.
