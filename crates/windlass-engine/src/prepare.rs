@@ -64,26 +64,16 @@ pub struct Setup {
 
 /// An error of a kind from findings: of one, its message and what to do; of several, a line each.
 fn from_diagnostics(kind: ErrorKind, found: &[Diagnostic]) -> ApiError {
-    let said = |d: &Diagnostic| {
-        let place = match (d.path.as_str(), d.pos) {
-            ("", _) => String::new(),
-            (path, None) => format!("{}: ", windlass_resources::diag::escape(path)),
-            (path, Some(pos)) => {
-                format!("{}:{}:{}: ", windlass_resources::diag::escape(path), pos.line, pos.column)
-            }
-        };
-        format!("{place}{}", d.message)
-    };
     let errors: Vec<&Diagnostic> = found.iter().filter(|d| d.severity == Severity::Error).collect();
     if let [one] = errors.as_slice() {
-        return ApiError::new(kind, said(one)).hint(one.help.clone().unwrap_or_default());
+        return ApiError::new(kind, one.said()).hint(one.help.clone().unwrap_or_default());
     }
     let lines: Vec<String> = errors
         .iter()
         .take(20)
         .map(|d| match &d.help {
-            Some(help) => format!("{}; {help}", said(d)),
-            None => said(d),
+            Some(help) => format!("{}; {help}", d.said()),
+            None => d.said(),
         })
         .collect();
     ApiError::new(kind, lines.join("\n"))

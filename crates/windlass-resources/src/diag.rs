@@ -134,17 +134,23 @@ impl Diagnostic {
         self.severity == Severity::Error
     }
 
+    /// `file:line:column: ` where there is a place, else nothing.
+    fn place(&self) -> String {
+        match (self.path.as_str(), self.pos) {
+            ("", _) => String::new(),
+            (path, None) => format!("{}: ", escape(path)),
+            (path, Some(pos)) => format!("{}:{}:{}: ", escape(path), pos.line, pos.column),
+        }
+    }
+
+    /// `file:line:column: message`, for where it is plain that it is an error.
+    pub fn said(&self) -> String {
+        format!("{}{}", self.place(), self.message)
+    }
+
     /// `file:line:column: error: message` and, below, the help. No trailing line break.
     pub fn render(&self) -> String {
-        let mut out = String::new();
-        if !self.path.is_empty() {
-            out.push_str(&escape(&self.path));
-            if let Some(pos) = self.pos {
-                let _ = write!(out, ":{}:{}", pos.line, pos.column);
-            }
-            out.push_str(": ");
-        }
-        let _ = write!(out, "{}: {}", self.severity.as_str(), self.message);
+        let mut out = format!("{}{}: {}", self.place(), self.severity.as_str(), self.message);
         if let Some(help) = &self.help {
             let _ = write!(out, "\n  help: {help}");
         }

@@ -77,7 +77,7 @@ fn connect_within(context: &Context, limit: Duration) -> Result<Client, ApiError
 
 /// Starts the daemon apart from this process: no terminal, no streams of ours, `/` as its directory.
 pub(crate) fn start(context: &Context) -> anyhow::Result<()> {
-    context.paths.make().context("its folders cannot be made")?;
+    context.paths.make().map_err(anyhow::Error::msg)?;
     let log = std::fs::OpenOptions::new().create(true).append(true).open(context.paths.daemon_log())?;
     let mut command = Command::new(exe()?);
     command
@@ -143,7 +143,7 @@ fn boot_id() -> String {
 
 /// Is the daemon: leads runs until it is idle or told to stop.
 pub(crate) fn be_daemon(context: &Context) -> anyhow::Result<()> {
-    context.paths.make()?;
+    context.paths.make().map_err(anyhow::Error::msg)?;
     // First of all: it forks, which a process with threads cannot.
     let nursery = Nursery::start()?;
     let config = context.user_config();
@@ -214,7 +214,7 @@ pub(crate) struct Inline {
 impl Inline {
     /// Starts it. The process must have no other thread yet.
     pub(crate) fn start(context: &Context) -> anyhow::Result<Self> {
-        context.paths.make()?;
+        context.paths.make().map_err(anyhow::Error::msg)?;
         let nursery = Nursery::start()?;
         let config = context.user_config();
         let socket = context.paths.runtime.join(format!("inline-{}.sock", std::process::id()));

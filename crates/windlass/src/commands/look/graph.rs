@@ -48,7 +48,7 @@ pub(crate) fn graph(context: &Context, args: &GraphArgs) -> Result<u8, ApiError>
 }
 
 fn wrong(found: &windlass_resources::diag::Diagnostic) -> ApiError {
-    ApiError::new(ErrorKind::Usage, found.render())
+    ApiError::new(ErrorKind::Usage, found.said()).hint(found.help.clone().unwrap_or_default())
 }
 
 /// What is set up here.

@@ -182,12 +182,7 @@ pub(crate) fn trust_error(e: TrustError) -> ApiError {
 
 /// A finding that stops a command.
 pub(crate) fn stops(d: &Diagnostic) -> ApiError {
-    let mut shown = d.clone();
-    let hint = shown.help.take().unwrap_or_default();
-    let text = shown.render();
-    // Where there is no place to name, the word `error:` stands before it already.
-    let text = text.strip_prefix("error: ").map(str::to_owned).unwrap_or(text);
-    ApiError::new(ErrorKind::Usage, text).hint(hint)
+    ApiError::new(ErrorKind::Usage, d.said()).hint(d.help.clone().unwrap_or_default())
 }
 
 /// The directory without links.
