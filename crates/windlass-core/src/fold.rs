@@ -402,12 +402,16 @@ impl Run {
         if self.turn.is_some() {
             return Err(state("turn.taken", "the turn is held"));
         }
-        let waited = self.waiting.as_ref().is_some_and(|w| w.0 == windlass_events::event::WaitFor::Tree);
         self.grant_turn(task)?;
-        if waited {
+        self.has_tree();
+        Ok(())
+    }
+
+    /// What the run waited for the tree for goes on.
+    fn has_tree(&mut self) {
+        if self.waiting.as_ref().is_some_and(|w| w.0 == windlass_events::event::WaitFor::Tree) {
             self.waiting = None;
         }
-        Ok(())
     }
 
     fn grant_turn(&mut self, task: Option<&TaskId>) -> Result<(), Illegal> {
@@ -500,6 +504,7 @@ impl Run {
             task.repairs = task.repairs.saturating_add(1);
         }
         self.blocked = None;
+        self.has_tree();
         self.enter(at, Phase::Running(n));
         Ok(())
     }
@@ -687,6 +692,7 @@ impl Run {
             }
             self.baseline_tries.push(entry(0));
             self.baseline_live = true;
+            self.has_tree();
             return Ok(());
         };
         let at = self.known(id)?;
@@ -702,6 +708,7 @@ impl Run {
             return Err(state("gate.started", "not the next try of a gate of the task"));
         }
         task.gates.push(entry(attempt));
+        self.has_tree();
         self.enter(at, Phase::Gate { attempt, gate: key.gate, n: key.n });
         Ok(())
     }

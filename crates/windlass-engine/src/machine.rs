@@ -501,7 +501,9 @@ impl Machine {
                 self.fold(id, events);
                 if let Some(entry) = self.runs.get_mut(&id) {
                     match &mut entry.in_flight {
-                        _ if !nothing || !entry.staged.events.is_empty() => entry.staged.answers.push(request),
+                        _ if !nothing || !entry.staged.events.is_empty() => {
+                            entry.staged.answers.push(request)
+                        }
                         // What made it true already may not be durable yet.
                         Some(in_flight) => in_flight.answers.push(request),
                         None => out.push(Out::Answer { request, result: Ok(entry.run.seq) }),
@@ -546,7 +548,8 @@ impl Machine {
             if !std::mem::take(&mut self.has_room) {
                 return;
             }
-            self.dirty.extend(self.runs.iter().filter(|(_, e)| e.run.wants_start()).map(|(id, _)| *id));
+            let waits = |e: &Entry| e.run.wants_start() || e.run.holds_turn();
+            self.dirty.extend(self.runs.iter().filter(|(_, e)| waits(e)).map(|(id, _)| *id));
         }
     }
 
@@ -573,7 +576,11 @@ impl Machine {
         let holder =
             self.runs.iter().find(|(k, e)| **k != id && e.has_turn() && e.run.spec.tree.root == *root);
         let holder = holder.map(|(other, _)| *other);
-        let parked = || self.parked.iter().find(|(k, p)| **k != id && p.root == *root).map(|(k, _)| *k);
+        // A run that is being read again may have the turn, unless this one has it.
+        let parked = || {
+            let other = |(k, p): &(&RunId, &Parked)| **k != id && p.root == *root && !entry.run.holds_turn();
+            self.parked.iter().find(other).map(|(k, _)| *k)
+        };
         let tree = match (holder.or_else(parked), self.trees.get(root)) {
             (Some(other), _) => Turn::Other(format!("run {other}")),
             (None, Some(Tree::Ours)) => Turn::Free,

@@ -483,6 +483,12 @@ impl Sim {
 
     fn want_tree(&mut self, e: &mut Engine, root: String) {
         let Some(tree) = TreeId::parse(&root) else { return };
+        let there = self.world.store.lease(&LeaseName::Tree(tree.clone())).ok().flatten();
+        if e.trees.get(&root).is_some_and(|l| there.is_some_and(|t| t.epoch == l.epoch && t.owner.is_some()))
+        {
+            e.inbox.push_back(In::Tree { root, holder: None });
+            return;
+        }
         if let Some(other) = self.turn_elsewhere(e, &root) {
             let holder = Some(format!("run {other}"));
             e.inbox.push_back(In::Tree { root, holder });

@@ -50,6 +50,7 @@ impl Sim {
             9 if s.clock => {
                 let by = self.rng.pick(&[-3_600_000, -5_000, 700, 60_000, 7_200_000]).unwrap_or(0);
                 self.log(|| format!("the clock is set by {by} ms"));
+                self.world.latest = self.world.latest.max(self.world.wall);
                 self.world.wall += by;
             }
             10 | 11 if s.people => self.ask(),

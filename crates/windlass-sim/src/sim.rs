@@ -146,6 +146,8 @@ impl Sim {
             ..Swarm::default()
         };
         self.set_disk(false);
+        // Clocks are right again; an engine's time had stood still while they were behind.
+        self.world.wall = self.world.wall.max(self.world.latest);
         for e in self.engines.values_mut() {
             e.paused = false;
         }

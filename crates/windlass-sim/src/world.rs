@@ -45,6 +45,8 @@ pub(crate) struct World {
     pub(crate) mono: u64,
     /// The wall clock, of the engines.
     pub(crate) wall: Millis,
+    /// The latest that the wall clock ever was, when it was set.
+    pub(crate) latest: Millis,
     pub(crate) disk_full: bool,
     pub(crate) boot: u32,
     /// How often people gave their word that something leaves its end.
@@ -73,6 +75,7 @@ impl World {
             next_id: 0,
             mono: 0,
             wall: 1_700_000_000_000,
+            latest: 0,
             disk_full: false,
             boot: 1,
             words: BTreeMap::new(),
