@@ -168,6 +168,9 @@ pub enum Refusal {
     /// What a person asked for cannot be done now.
     #[error("{0}")]
     Cannot(String),
+    /// A cap on money (`true`) or tokens that is used up already forbids it.
+    #[error("the cap on {} is used up", if *.0 { "money" } else { "tokens" })]
+    Cap(bool),
     /// It names a task that the run does not have.
     #[error("no task `{0}` in this run")]
     UnknownTask(TaskId),
@@ -368,27 +371,27 @@ fn resume(run: &Run, caps: Option<Caps>) -> Result<Vec<Event>, Refusal> {
         return Err(cannot("the run is under way; there is nothing to resume"));
     }
     if let Some(caps) = &caps
-        && let Some(cap) = exceeded(run, caps)
+        && let Some(money) = exceeded(run, caps)
     {
-        return Err(cannot(format!("that cap on {cap} is used up already; give a higher one")));
+        return Err(Refusal::Cap(money));
     }
     let tasks = if run.is_ended() || run.blocked.is_some() { unfinished(run) } else { Vec::new() };
     if caps.is_none()
-        && let Some(cap) = exceeded(run, &run.caps)
+        && let Some(money) = exceeded(run, &run.caps)
     {
-        return Err(cannot(format!("the cap on {cap} is used up; resume with a higher one")));
+        return Err(Refusal::Cap(money));
     }
     Ok(vec![Event::RunResumed { caps, tasks }])
 }
 
-/// The first cap on money or tokens that is used up. Time begins anew with a resume.
-fn exceeded(run: &Run, caps: &Caps) -> Option<&'static str> {
+/// The first cap on money (`true`) or tokens that is used up. Time begins anew with a resume.
+fn exceeded(run: &Run, caps: &Caps) -> Option<bool> {
     if caps.microusd.is_some_and(|c| run.usage.cost_microusd >= c) {
-        return Some("money");
+        return Some(true);
     }
     let tokens = caps.tokens.is_some_and(|c| run.usage.tokens() >= c);
     let unpriced = caps.unpriced_tokens.is_some_and(|c| run.usage.unpriced_tokens >= c);
-    (tokens || unpriced).then_some("tokens")
+    (tokens || unpriced).then_some(false)
 }
 
 fn unfinished(run: &Run) -> Vec<TaskId> {

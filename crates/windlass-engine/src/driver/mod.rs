@@ -674,10 +674,16 @@ impl Loop {
             let kind = match &e {
                 AskError::NotHere(_) => ErrorKind::Internal,
                 AskError::Refused(windlass_core::Refusal::UnknownTask(_)) => ErrorKind::Usage,
+                AskError::Refused(windlass_core::Refusal::Cap(_)) => ErrorKind::Refused,
                 AskError::Refused(_) => ErrorKind::State,
                 AskError::NotRecorded(_) => ErrorKind::Missing,
             };
-            ApiError::new(kind, e.to_string())
+            let hint = match &e {
+                AskError::Refused(windlass_core::Refusal::Cap(true)) => "`--budget-usd N` raises it",
+                AskError::Refused(windlass_core::Refusal::Cap(false)) => "`--budget-tokens N` raises it",
+                _ => "",
+            };
+            ApiError::new(kind, e.to_string()).hint(hint)
         };
         match self.pending.remove(&request) {
             None => {}

@@ -20,7 +20,7 @@ fn script() -> Script {
         .rule(Rule::new("first").any_user(GOAL).replies([
             look(1),
             look(2),
-            look(3),
+            look(3).hold("warned"),
             Reply::text("never given").hold("over the cap"),
         ]))
 }
@@ -30,7 +30,14 @@ fn blocked(world: &World, args: &[&str]) -> Value {
     let mut all = vec!["run", "--gate", "./test.sh"];
     all.extend(args);
     all.push(GOAL);
-    let output = world.user.run(all).expect_code(3);
+    let running = world.user.spawn(all);
+    // Slow or fast, the engine has seen four fifths before it can see the cap.
+    world.server.wait_held("warned", 1);
+    world
+        .user
+        .wait_for("last", "the warning", |events| events.iter().any(|event| event["type"] == "cap.warned"));
+    world.server.release("warned");
+    let output = running.wait().expect_code(3);
     assert_eq!(output.out(), "", "there is no result yet");
     assert!(output.err().contains("windlass resume"), "{}", output.err());
     assert!(pis(world).is_empty(), "the live worker was stopped");
@@ -104,12 +111,16 @@ fn a_model_without_a_price_is_held_by_tokens_and_its_cost_is_unknown() {
 }
 
 #[test]
-fn a_resume_that_raises_nothing_is_blocked_again_without_a_start() {
+fn a_resume_that_raises_nothing_is_refused_and_starts_nothing() {
     let world = World::new(script());
     blocked(&world, &["--budget-tokens", "1100"]);
     let before = world.server.requests().len();
-    let output = world.user.run(["resume", "last"]);
-    assert_eq!(output.code, Some(3), "{}", output.err());
+    for args in [&["resume", "last"][..], &["resume", "last", "--budget-tokens", "1200"]] {
+        let output = world.user.run(args).expect_code(4);
+        assert!(output.err().contains("the cap on tokens is used up"), "{}", output.err());
+        assert!(output.err().contains("`--budget-tokens N` raises it"), "{}", output.err());
+    }
     assert_eq!(world.server.requests().len(), before);
     assert_eq!(world.last()["run"]["status"], "blocked");
+    assert_eq!(attempts(&world.last(), "execute").len(), 1);
 }
