@@ -79,6 +79,7 @@ fn connect_within(context: &Context, limit: Duration) -> Result<Client, ApiError
 pub(crate) fn start(context: &Context) -> anyhow::Result<()> {
     context.paths.make().map_err(anyhow::Error::msg)?;
     let log = std::fs::OpenOptions::new().create(true).append(true).open(context.paths.daemon_log())?;
+    let said_before = log.metadata().map_or(0, |m| m.len());
     let mut command = Command::new(exe()?);
     command
         .args(["daemon", "run"])
@@ -101,7 +102,10 @@ pub(crate) fn start(context: &Context) -> anyhow::Result<()> {
             (None, Some(status)) if status.success() => {
                 again_at = Some(Instant::now() + Duration::from_millis(50))
             }
-            (None, Some(status)) => anyhow::bail!("it ended at once ({status})"),
+            (None, Some(status)) => match last_words(context, said_before) {
+                Some(why) => anyhow::bail!(why),
+                None => anyhow::bail!("it ended at once ({status})"),
+            },
             (Some(at), _) if at <= Instant::now() => {
                 child = command.spawn().context("its process cannot be made")?;
                 again_at = None;
@@ -111,6 +115,21 @@ pub(crate) fn start(context: &Context) -> anyhow::Result<()> {
         std::thread::sleep(Duration::from_millis(3));
     }
     anyhow::bail!("it did not answer within {} s", START_LIMIT.as_secs())
+}
+
+/// Why a daemon ended at once: what it has written since, or, where it could not even do that, what the disk says.
+fn last_words(context: &Context, said_before: u64) -> Option<String> {
+    use std::io::{Read, Seek, SeekFrom, Write};
+    let mut text = String::new();
+    if let Ok(mut log) = std::fs::File::open(context.paths.daemon_log()) {
+        let _ = log.seek(SeekFrom::Start(said_before)).and_then(|_| log.take(64 << 10).read_to_string(&mut text));
+    }
+    if let Some(line) = text.lines().rev().find_map(|l| l.strip_prefix("error: ")) {
+        return Some(line.to_owned());
+    }
+    let state = &context.paths.state;
+    let probe = tempfile::tempfile_in(state).and_then(|mut file| file.write_all(&[0; 64 << 10]));
+    probe.err().map(|e| format!("{} cannot be written: {e}", state.display()))
 }
 
 /// This program's path, also after it was replaced on disk.
