@@ -9,6 +9,8 @@ mod cancelled;
 mod daemon_killed;
 #[path = "crash/environment.rs"]
 mod environment;
+#[path = "crash/full_disk.rs"]
+mod full_disk;
 #[path = "crash/parts_killed.rs"]
 mod parts_killed;
 #[path = "crash/world.rs"]
