@@ -122,7 +122,8 @@ fn last_words(context: &Context, said_before: u64) -> Option<String> {
     use std::io::{Read, Seek, SeekFrom, Write};
     let mut text = String::new();
     if let Ok(mut log) = std::fs::File::open(context.paths.daemon_log()) {
-        let _ = log.seek(SeekFrom::Start(said_before)).and_then(|_| log.take(64 << 10).read_to_string(&mut text));
+        let _ =
+            log.seek(SeekFrom::Start(said_before)).and_then(|_| log.take(64 << 10).read_to_string(&mut text));
     }
     if let Some(line) = text.lines().rev().find_map(|l| l.strip_prefix("error: ")) {
         return Some(line.to_owned());
