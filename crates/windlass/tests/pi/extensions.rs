@@ -1,23 +1,12 @@
 //! What of the user's pi comes into a worker: sign-in, model and provider packages. No other extension, and no session.
 
-use crate::support::{GOAL, World, attempts, mend};
+use crate::support::{GOAL, World, attempts, files, mend};
 use serde_json::json;
 use std::fs;
-use std::path::{Path, PathBuf};
 use windlass_testkit::{Reply, Rule, Script};
 
 fn script() -> Script {
     Script::new().rule(Rule::new("executor").any_user(GOAL).replies([mend(), Reply::text("Mended.\n")]))
-}
-
-/// Every file below a folder.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.path().is_dir() { found.extend(files(&entry.path())) } else { found.push(entry.path()) }
-    }
-    found.sort();
-    found
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! pi or its shim killed in the middle: one new attempt, in pi's own session where there is one, never two alive.
 
-use crate::support::{GOAL, World, assert_usage, attempts, mend, parent, pi_pid, pis, seq_of};
+use crate::support::{GOAL, World, assert_usage, attempts, files, mend, parent, pi_pid, pis, seq_of};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use windlass_testkit::model::Order;
-use windlass_testkit::process::{is_alive, signal_pid};
+use windlass_testkit::process::{is_alive, signal_pid, wait_until};
 use windlass_testkit::{Reply, Rule, Script};
 
 /// Who is killed.
@@ -128,4 +128,64 @@ fn a_pi_killed_before_its_first_answer_is_told_its_whole_task_again() {
     let users: Vec<&str> = second.conversation().users().collect();
     assert_eq!(users.len(), 1);
     assert!(users[0].contains(GOAL) && users[0].contains("Your process ended at"), "{}", users[0]);
+}
+
+#[test]
+fn a_killed_daemon_costs_pi_nothing_and_the_run_ends_by_itself() {
+    let world =
+        World::new(Script::new().rule(
+            Rule::new("executor").any_user(GOAL).replies([mend(), Reply::text("Mended.\n").hold("last")]),
+        ));
+    let run = world.user.detach(["--gate", "./test.sh", GOAL]);
+    world.server.wait_held("last", 1);
+    let pi = pi_pid(&world);
+    world.user.kill_daemon();
+    assert!(is_alive(pi), "pi is not the daemon's child");
+    world.server.release("last");
+    // No command is given: pi says that it has finished, its shim lets it go, and starts an engine that takes it up.
+    wait_until("pi to leave by itself", || !is_alive(pi));
+    wait_until("an engine that takes the result up", || {
+        let kept = files(&world.user.home().join("state"));
+        let result = kept.iter().find(|path| path.ends_with("results/01_execute.1.md"));
+        result.is_some_and(|path| std::fs::read_to_string(path).is_ok_and(|text| text == "Mended.\n"))
+    });
+
+    let status = world.user.wait_end(&run);
+    world.server.assert_all_expected();
+    assert_eq!(
+        (&status["run"]["status"], &status["run"]["proof"]),
+        (&json!("completed"), &json!("proven")),
+        "{status:#}"
+    );
+    let attempts = attempts(&status, "execute");
+    assert_eq!((attempts.len(), &attempts[0]["status"]), (1, &json!("completed")));
+    assert_usage(&status["run"]["usage"], world.server.usage_sent(), 2);
+}
+
+#[test]
+fn an_adopted_pi_still_hears_what_it_is_told() {
+    let world = World::new(
+        Script::new()
+            .rule(Rule::new("told").any_user("and be quick").replies([
+                Reply::text("unused"),
+                mend(),
+                Reply::text("Quickly mended.\n"),
+            ]))
+            .rule(
+                Rule::new("first")
+                    .any_user(GOAL)
+                    .reply(Reply::tool("bash", json!({ "command": "true" })).hold("first")),
+            ),
+    );
+    let run = world.user.detach(["--gate", "./test.sh", GOAL]);
+    world.server.wait_held("first", 1);
+    world.user.kill_daemon();
+    world.user.run(["steer", &format!("{run}/execute"), "and be quick"]).expect_code(0);
+    world.server.release("first");
+    let status = world.user.wait_end(&run);
+    world.server.assert_all_expected();
+    assert_eq!(status["run"]["status"], "completed", "{status:#}");
+    assert_eq!(attempts(&status, "execute").len(), 1);
+    assert_usage(&status["run"]["usage"], world.server.usage_sent(), 3);
+    assert_eq!(world.server.requests()[1].conversation().users().next_back(), Some("and be quick"));
 }

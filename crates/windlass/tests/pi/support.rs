@@ -1,6 +1,7 @@
 //! A user with pi, a repository whose test fails, and the model server that pi asks.
 
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 use windlass_testkit::model::Tokens;
 use windlass_testkit::pi::PRICES;
 use windlass_testkit::process::wait_until;
@@ -132,4 +133,14 @@ pub(crate) fn parent(pid: u32) -> u32 {
 pub(crate) fn seq_of(events: &[Value], kind: &str, n: u64) -> u64 {
     let found = events.iter().find(|event| event["type"] == kind && event["data"]["n"] == n);
     found.unwrap_or_else(|| panic!("no {kind} of attempt {n} in {events:#?}"))["seq"].as_u64().unwrap()
+}
+
+/// Every file below a folder.
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path().is_dir() { found.extend(files(&entry.path())) } else { found.push(entry.path()) }
+    }
+    found.sort();
+    found
 }
