@@ -121,6 +121,7 @@ pub(crate) fn cancel(context: &Context, args: &CancelArgs) -> Result<u8, ApiErro
         None => state.is_ended(),
         Some(id) => state.task_by_id(id).is_none_or(|t| t.status().is_terminal()),
     };
+    let (mut seen, mut last_change) = (0, Instant::now());
     loop {
         let state = watch::stored(context, run)?;
         if done(&state) {
@@ -136,6 +137,14 @@ pub(crate) fn cancel(context: &Context, args: &CancelArgs) -> Result<u8, ApiErro
                 }
             }
             return Ok(0);
+        }
+        if state.seq != seen {
+            (seen, last_change) = (state.seq, Instant::now());
+        } else if last_change.elapsed() > QUIET {
+            // The engine that took it may be gone: the next one goes on with it.
+            last_change = Instant::now();
+            let visit = Request::Visit { cwd: state.spec.cwd.clone(), env: watch::env() };
+            host::ask(context, &visit)?;
         }
         std::thread::sleep(LOOK_EVERY);
     }
