@@ -133,7 +133,7 @@ impl Drop for SmallDisk<'_> {
 fn team(world: &World) {
     world.agent(
         "work",
-        "start\necho before\nwait_for go\ni=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo \"$WINDLASS_STEP line $i of many\"; done\n: >\"$M/said\"\nend",
+        "start\necho before\nwait_for go\ni=0; while [ $i -lt 30000 ]; do i=$((i+1)); echo \"$WINDLASS_STEP line $i of many\"; done\n: >\"$M/said\"\nend",
     );
     world.agent("last", "start\necho last\nend");
     world.team("two", 2, &[], &[step("work", "work", &[]), step("last", "last", &["work"])]);
@@ -141,7 +141,7 @@ fn team(world: &World) {
 
 fn expected() -> String {
     let mut text = "before\n".to_owned();
-    (1..=3000).for_each(|i| writeln!(text, "work line {i} of many").unwrap());
+    (1..=30000).for_each(|i| writeln!(text, "work line {i} of many").unwrap());
     text
 }
 
@@ -174,7 +174,7 @@ fn assert_says_so(output: &Output) {
 fn nothing_is_created_on_a_full_disk() {
     let world = World::new();
     team(&world);
-    let mut disk = SmallDisk::new(&world, 4_096);
+    let mut disk = SmallDisk::new(&world, 8_192);
     // Neither with a daemon to be started,
     disk.fill();
     assert_says_so(&disk.run(&["run", "-d", "--team", "two", "do it"]));
@@ -204,7 +204,7 @@ fn nothing_is_created_on_a_full_disk() {
 fn a_run_goes_on_when_there_is_space_again() {
     let world = World::new();
     team(&world);
-    let mut disk = SmallDisk::new(&world, 4_096);
+    let mut disk = SmallDisk::new(&world, 8_192);
     let run = disk.start("two");
     world.wait_started(&["work"]);
     let attach = disk.spawn(&["attach", &run]);
@@ -231,7 +231,7 @@ fn an_end_is_recorded_when_there_is_space_again() {
     world.agent("work", "start\nwait_for go\nend");
     world.agent("last", "start\nend");
     world.team("two", 2, &[], &[step("work", "work", &[]), step("last", "last", &["work"])]);
-    let mut disk = SmallDisk::new(&world, 4_096);
+    let mut disk = SmallDisk::new(&world, 8_192);
     let run = disk.start("two");
     let pid = world.wait_started(&["work"])[0];
     disk.fill();
