@@ -39,7 +39,9 @@ fn blocked(world: &World, args: &[&str]) -> Value {
     world.server.release("warned");
     let output = running.wait().expect_code(3);
     assert_eq!(output.out(), "", "there is no result yet");
-    assert!(output.err().contains("windlass resume"), "{}", output.err());
+    for part in ["used (8", "windlass resume"] {
+        assert!(output.err().contains(part), "{part} is not in {}", output.err());
+    }
     assert!(pis(world).is_empty(), "the live worker was stopped");
     world.server.release("over the cap");
     let status = world.last();

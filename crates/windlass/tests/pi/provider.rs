@@ -1,6 +1,6 @@
 //! What the model's provider does wrong. pi exits with 0 all the same; Windlass never reads that as done.
 
-use crate::support::{GOAL, World, assert_usage, attempts, events_of, mend, task};
+use crate::support::{GOAL, World, assert_usage, attempts, events_of, mend, task, tokens};
 use serde_json::{Value, json};
 use windlass_testkit::model::{Fault, When};
 use windlass_testkit::pi::{OPENAI, PRICED, UNPRICED};
@@ -109,6 +109,7 @@ fn fallback_models_are_tried_in_their_order() {
     assert_eq!(classes(&status), [json!("auth"), json!("bad_request"), Value::Null]);
     let models: Vec<_> = attempts(&status, "fixer").iter().map(|a| a["model"].clone()).collect();
     assert_eq!(models, [PRICED, UNPRICED, OPENAI]);
+    assert_usage(&status["run"]["usage"], world.server.usage_sent(), 2);
 }
 
 #[test]
@@ -142,5 +143,8 @@ fn an_empty_answer_and_a_cut_stream_are_told_apart() {
         let status = world.last();
         assert_eq!(classes(&status), [json!(class), Value::Null], "{status:#}");
         assert_eq!(events_of(&world, "last", "attempt.ended")[0]["data"]["end"]["outcome"], outcome);
+        // The usage of a reply that was cut may be lost with its connection; never is more counted than was sent.
+        let (said, sent) = (tokens(&status["run"]["usage"]), world.server.usage_sent());
+        assert!(said == sent || (class == "network" && said.input < sent.input), "{said:?} of {sent:?}");
     }
 }

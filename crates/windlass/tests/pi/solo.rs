@@ -2,7 +2,7 @@
 
 use crate::support::{GOAL, World, assert_usage, attempts, mend, task};
 use serde_json::json;
-use windlass_testkit::model::Tokens;
+use windlass_testkit::model::{Block, Tokens};
 use windlass_testkit::pi::{DUMMY_KEY, PRICED};
 use windlass_testkit::{Reply, Rule, Script};
 
@@ -101,4 +101,18 @@ fn without_a_gate_the_same_work_is_unproven_and_never_called_done() {
     );
     // Nothing of the repository is used without trust, and that is said once.
     assert!(said.contains("windlass trust"), "{said}");
+}
+
+#[test]
+fn a_long_answer_is_whole_to_its_last_byte() {
+    let piece = "Zeile \u{e4}\u{f6}\u{fc} \u{1f9ed}\u{2028}\"quoted\" \\ and a line break\n";
+    let times = 300_000 / piece.len();
+    let text = piece.repeat(times);
+    let world = World::new(Script::always([Reply::default()
+        .block(Block::Repeat { text: piece.into(), times: times as u64 })
+        .pieces_of(1_000)]));
+    let output = world.user.run(["run", "--agent", "analyst", "say it all"]).expect_code(0);
+    assert!(output.stdout == text.as_bytes(), "{} bytes in the place of {}", output.stdout.len(), text.len());
+    let status = world.last();
+    assert_eq!(status["tasks"][0]["result"]["bytes"], json!(text.len()));
 }

@@ -71,9 +71,14 @@ pub(crate) fn assert_usage(usage: &Value, sent: Tokens, turns: u64) {
 /// As [`assert_usage`], whatever the cost.
 #[track_caller]
 pub(crate) fn assert_tokens(usage: &Value, sent: Tokens, turns: u64) {
+    assert_eq!((tokens(usage), usage["turns"].as_u64()), (sent, Some(turns)), "{usage}");
+}
+
+/// The tokens of a usage of the JSON state.
+#[track_caller]
+pub(crate) fn tokens(usage: &Value) -> Tokens {
     let number = |name: &str| usage[name].as_u64().unwrap_or_else(|| panic!("no {name} in {usage}"));
-    let said = Tokens::new(number("input"), number("output"), number("cache_read"), number("cache_write"));
-    assert_eq!((said, number("turns")), (sent, turns), "{usage}");
+    Tokens::new(number("input"), number("output"), number("cache_read"), number("cache_write"))
 }
 
 /// The task of this step in a run's state.
