@@ -454,7 +454,7 @@ impl Run {
 
     /// Whether something of the run waits for the tree's turn.
     pub fn wants_turn(&self) -> bool {
-        if self.is_ended() || self.cancel || self.blocked.is_some() || self.reached.is_some() {
+        if self.is_ended() || self.cancel || self.blocked.is_some() {
             return false;
         }
         let in_line = self.ready.keys().any(|lane| lane.turn)
@@ -462,8 +462,9 @@ impl Run {
         let checks = self.pending.iter().any(|at| {
             self.task(*at).is_some_and(|t| matches!(t.phase, Phase::Closing(_)) && !t.spec.gates.is_empty())
         });
-        // Who waits for a person keeps the tree from nobody; only gates go on meanwhile.
-        let waits = self.waiting.as_ref().is_some_and(|w| w.0 != WaitFor::Tree);
+        // Who waits for a person keeps the tree from nobody; only gates go on meanwhile, at a cap too.
+        let waits =
+            self.reached.is_some() || self.waiting.as_ref().is_some_and(|w| w.0 != WaitFor::Tree);
         checks || (!waits && (in_line || (self.baseline == Baseline::Open && self.is_planned())))
     }
 

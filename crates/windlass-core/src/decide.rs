@@ -113,6 +113,8 @@ fn settle_pending(run: &Run, world: &World, out: &mut Vec<Event>) {
                 Next::Fail(failure) => out.push(Event::TaskFailed { task: id(), failure }),
                 Next::Attention(failure) => out.push(Event::TaskNeedsAttention { task: id(), failure }),
                 Next::Cancelled => out.push(Event::TaskCancelled { task: id() }),
+                // It goes on when a person says so.
+                Next::Gate { .. } if run.blocked.is_some() => {}
                 Next::Gate { gate, n } => match &world.tree {
                     Turn::Free if run.turn == Some(Holder::Task(at)) => {
                         out.push(Event::GateStarted { key: GateKey { task: Some(id()), gate, n } });

@@ -171,8 +171,12 @@ impl Run {
         self.baseline_live || self.busy.iter().any(live)
     }
 
-    /// Number of slots in use. The baseline has one for as long as it has the turn.
+    /// Number of slots in use. The baseline has one for as long as it has the turn; a blocked run, of which nothing is live,
+    /// keeps none from others, and has those of its unchecked tasks again when it goes on.
     pub fn slots_used(&self) -> u32 {
+        if self.blocked.is_some() {
+            return 0;
+        }
         let baseline = self.baseline_live || self.turn == Some(Holder::Baseline);
         u32::try_from(self.busy.len()).unwrap_or(u32::MAX).saturating_add(u32::from(baseline))
     }

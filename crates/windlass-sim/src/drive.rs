@@ -35,7 +35,11 @@ impl Sim {
             }
             inputs.push(input);
         }
-        let opens = inputs.iter().any(|i| matches!(i, In::Opened { .. }));
+        // These bring slots back that a run had before; nothing starts on them.
+        let opens = inputs.iter().any(|i| {
+            use Input::{Resume, Retry};
+            matches!(i, In::Opened { .. } | In::Ask { input: Resume { .. } | Retry { .. }, .. })
+        });
         let asked: Vec<(u64, RunId)> = inputs
             .iter()
             .filter_map(|i| if let In::Ask { request, run, .. } = i { Some((*request, *run)) } else { None })
@@ -478,7 +482,11 @@ impl Sim {
     fn turn_elsewhere(&self, e: &Engine, root: &str) -> Option<RunId> {
         let runs = self.world.journals.books.values().map(|b| &b.run);
         let mut others = runs.filter(|r| r.spec.tree.root == root && !r.is_ended() && r.holds_turn());
-        others.find(|r| e.machine.run(r.id).is_none()).map(|r| r.id)
+        let leads = |run: RunId| {
+            let there = self.world.store.lease(&LeaseName::Run(run)).ok().flatten();
+            e.machine.epoch(run).is_some_and(|epoch| there.is_some_and(|l| l.epoch == epoch))
+        };
+        others.find(|r| !leads(r.id)).map(|r| r.id)
     }
 
     fn want_tree(&mut self, e: &mut Engine, root: String) {
