@@ -463,8 +463,7 @@ impl Run {
             self.task(*at).is_some_and(|t| matches!(t.phase, Phase::Closing(_)) && !t.spec.gates.is_empty())
         });
         // Who waits for a person keeps the tree from nobody; only gates go on meanwhile, at a cap too.
-        let waits =
-            self.reached.is_some() || self.waiting.as_ref().is_some_and(|w| w.0 != WaitFor::Tree);
+        let waits = self.reached.is_some() || self.waiting.as_ref().is_some_and(|w| w.0 != WaitFor::Tree);
         checks || (!waits && (in_line || (self.baseline == Baseline::Open && self.is_planned())))
     }
 

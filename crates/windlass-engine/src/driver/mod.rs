@@ -177,10 +177,10 @@ impl Loop {
         if !self.ctx.options.tied {
             self.visit_all();
         }
-            if self.visits > 0 {
-                self.machine.find_first();
-                self.found_by = Some(Instant::now() + FIND_WITHIN);
-            }
+        if self.visits > 0 {
+            self.machine.find_first();
+            self.found_by = Some(Instant::now() + FIND_WITHIN);
+        }
         let mut show_at: Option<Instant> = None;
         loop {
             let wake = self.wake();
@@ -210,10 +210,10 @@ impl Loop {
                 next = rx.try_recv().ok();
             }
             if !inputs.is_empty() {
-            if self.found_by.is_some_and(|at| at <= Instant::now() || self.found_all()) {
-                self.found_by = None;
-                inputs.push(In::AllFound);
-            }
+                if self.found_by.is_some_and(|at| at <= Instant::now() || self.found_all()) {
+                    self.found_by = None;
+                    inputs.push(In::AllFound);
+                }
                 let out = self.machine.step_all(inputs, now());
                 self.perform(out);
             }
@@ -487,7 +487,7 @@ impl Loop {
             }
             Ready::Unfinished(runs) => {
                 for run in runs {
-                self.visits -= 1;
+                    self.visits -= 1;
                     self.open(run, None);
                 }
             }
