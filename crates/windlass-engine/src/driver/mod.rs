@@ -481,6 +481,10 @@ impl Loop {
                 }
             }
             Ready::NotOpened(run) => {
+                if self.machine.run(run).is_none() {
+                    // It keeps its turn and slots while it is to be read again, and no longer.
+                    inputs.push(In::Gone(run));
+                }
                 for asked in self.opening.remove(&run).unwrap_or_default() {
                     self.open(run, Some(asked));
                 }
