@@ -10,7 +10,7 @@
 //!
 //! It must never use a thread, a clock, or a map with a random order: the same seed is the same history everywhere.
 //!
-//! Map: [`simulate`] · `sim` order of steps · `engine`, `drive` an engine and its driver · `worker` one attempt's processes ·
+//! Map: [`simulate`] · `sim` order of steps · `engine`, `drive`, `lead` an engine and its driver · `worker` one attempt's processes ·
 //! `world` files, store, clocks · `mischief` accidents and people · `journal` the books · `finish` when all is at rest ·
 //! `law` the laws · `swarm` what each seed allows · `spec` random runs · `rng` chance.
 
@@ -19,6 +19,7 @@ mod engine;
 mod finish;
 mod journal;
 mod law;
+mod lead;
 mod mischief;
 mod rng;
 mod sim;
