@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 use windlass_api::status::{LiveDoc, LiveState, RunDoc, StatusDoc, TaskDoc, UsageDoc};
-use windlass_events::{AttemptStatus, Millis, Proof, RuntimeKind, TaskId, TaskStatus};
+use windlass_events::{AttemptStatus, Millis, Proof, RunStatus, RuntimeKind, TaskId, TaskStatus};
 
 /// For whom something is drawn.
 #[derive(Debug, Clone)]
@@ -247,6 +247,15 @@ impl<'a> RunView<'a> {
         text
     }
 
+    /// How long ago the run last changed, while its clock runs: a document is as old as its last event.
+    fn since_update_ms(&self) -> u64 {
+        if self.run.ended_at.is_some() || self.run.status == RunStatus::Blocked {
+            return 0;
+        }
+        let at_update = self.run.updated_at.saturating_sub(self.run.created_at);
+        self.elapsed_ms.saturating_sub(at_update).max(0).unsigned_abs()
+    }
+
     /// The caps and what is used of them, most pressing first within the order money, tokens, time.
     pub fn caps(&self) -> Vec<CapView> {
         let Some(budget) = &self.run.budget else { return Vec::new() };
@@ -262,7 +271,8 @@ impl<'a> RunView<'a> {
             caps.push(CapView { text, percent: Some(percent(spent, cap)) });
         }
         if let Some(cap) = budget.wall_ms.cap {
-            let spent = budget.wall_ms.spent.unwrap_or_else(|| self.elapsed_ms.unsigned_abs());
+            let elapsed = self.elapsed_ms.unsigned_abs();
+            let spent = budget.wall_ms.spent.map_or(elapsed, |spent| spent + self.since_update_ms());
             let text = format!(
                 "{} of {}",
                 human::duration(i64::try_from(spent).unwrap_or(i64::MAX)),

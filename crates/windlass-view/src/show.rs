@@ -11,7 +11,7 @@ use crate::text;
 use crate::theme::{Tone, light_mark};
 use crate::watch;
 use windlass_api::status::EvidenceDoc;
-use windlass_events::RunStatus;
+use windlass_events::{RunStatus, TaskStatus};
 
 /// Where a run stands: verdict, tasks, what it waits for or why it stopped, totals, what to type next.
 pub fn status(view: &RunView<'_>, look: &Look) -> Vec<Line> {
@@ -143,25 +143,57 @@ fn goal(f: &mut Fields, view: &RunView<'_>, width: usize) {
     }
 }
 
+/// Rows that a person is shown of a run with very many tasks.
+const MAX_ROWS: usize = 100;
+
 fn tasks(f: &mut Fields, view: &RunView<'_>, width: usize) {
     if view.rows.is_empty() {
         return;
     }
     f.line(Line::new());
     let columns = Columns::new(view, width);
-    for row in &view.rows {
+    let shown = worth_showing(view);
+    for row in &shown {
         f.line(columns.row(view, row));
         if let Some(detail) = columns.detail(view, row) {
             f.line(detail);
         }
     }
+    if shown.len() < view.rows.len() {
+        let left = human::count((view.rows.len() - shown.len()) as u64);
+        f.line(Line::of(Tone::Dim, format!("  … and {left} more; `--json` has them all")).fit(width));
+    }
+}
+
+/// All rows; of very many, those that are at work or in trouble and the first of the others, in the order of the run.
+fn worth_showing<'v, 'a>(view: &'v RunView<'a>) -> Vec<&'v TaskRow<'a>> {
+    if view.rows.len() <= MAX_ROWS {
+        return view.rows.iter().collect();
+    }
+    let matters = |row: &TaskRow<'_>| {
+        !matches!(
+            row.task.status,
+            TaskStatus::Queued
+                | TaskStatus::Ready
+                | TaskStatus::Completed
+                | TaskStatus::Skipped
+                | TaskStatus::Cancelled
+        )
+    };
+    let mut chosen: Vec<usize> = Vec::with_capacity(MAX_ROWS);
+    for wanted in [true, false] {
+        let fitting =
+            view.rows.iter().enumerate().filter(|(_, row)| matters(row) == wanted).map(|(at, _)| at);
+        chosen.extend(fitting.take(MAX_ROWS - chosen.len()));
+    }
+    chosen.sort_unstable();
+    chosen.into_iter().filter_map(|at| view.rows.get(at)).collect()
 }
 
 fn results(f: &mut Fields, view: &RunView<'_>, look: &Look) {
-    let mut first = true;
-    for row in &view.rows {
-        let Some(result) = &row.task.result else { continue };
-        if std::mem::take(&mut first) {
+    let all = view.rows.iter().filter_map(|row| row.task.result.as_ref());
+    for (at, result) in all.clone().take(MAX_ROWS).enumerate() {
+        if at == 0 {
             f.line(Line::new());
         }
         let mut line = Line::of(Tone::Plain, look.path(&result.path));
@@ -170,6 +202,13 @@ fn results(f: &mut Fields, view: &RunView<'_>, look: &Look) {
             line.push(Tone::Warn, ", secrets replaced");
         }
         f.field("results", line);
+    }
+    let more = all.count().saturating_sub(MAX_ROWS);
+    if more > 0 {
+        f.field(
+            "results",
+            Line::of(Tone::Dim, format!("… and {} more in the same folder", human::count(more as u64))),
+        );
     }
 }
 

@@ -101,8 +101,14 @@ pub(crate) fn usage_error(error: &clap::Error) -> ExitCode {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    let typed: Vec<String> = std::env::args().skip(1).collect();
-    if typed.iter().any(|a| a == "--json") {
+    // What is not UTF-8 may well be what is wrong.
+    let typed: Vec<String> =
+        std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let json = typed.iter().any(|a| a == "--json");
+    if error.kind() == Kind::InvalidSubcommand {
+        return api_error(&no_command(error, &typed), json, None);
+    }
+    if json {
         let message = error.to_string();
         let message = message.trim_start_matches("error: ").lines().next().unwrap_or_default().to_owned();
         return api_error(
@@ -111,16 +117,34 @@ pub(crate) fn usage_error(error: &clap::Error) -> ExitCode {
             None,
         );
     }
-    if error.kind() == Kind::InvalidSubcommand
-        && let Some(goal) = typed.iter().find(|a| a.contains(char::is_whitespace))
-    {
-        let quoted = goal.replace('\'', "'\\''");
-        let error = ApiError::new(ErrorKind::Usage, "that is no command of windlass")
-            .hint(format!("to have it done, type: windlass run '{quoted}'"));
-        return api_error(&error, false, None);
-    }
     let _ = error.print();
     ExitCode::from(2)
+}
+
+/// A word that is no command: a goal, or one that was mistyped.
+fn no_command(error: &clap::Error, typed: &[String]) -> ApiError {
+    use clap::CommandFactory;
+    if let Some(goal) = typed.iter().find(|a| a.contains(char::is_whitespace)) {
+        let quoted = goal.replace('\'', "'\\''");
+        return ApiError::new(ErrorKind::Usage, "that is no command of windlass")
+            .hint(format!("to have it done, type: windlass run '{quoted}'"));
+    }
+    let word = match error.get(clap::error::ContextKind::InvalidSubcommand) {
+        Some(clap::error::ContextValue::String(word)) => word.as_str(),
+        _ => "",
+    };
+    let shown = windlass_resources::diag::escape(word);
+    let command = crate::cli::Cli::command();
+    let names: Vec<&str> = command
+        .get_subcommands()
+        .filter(|c| !c.is_hide_set())
+        .flat_map(|c| std::iter::once(c.get_name()).chain(c.get_visible_aliases()))
+        .collect();
+    let error = ApiError::new(ErrorKind::Usage, format!("there is no command `{shown}`"));
+    match windlass_resources::diag::nearest(word, names) {
+        Some(near) => error.hint(format!("did you mean `windlass {near}`?")),
+        None => error.hint("`windlass --help` lists the commands; a goal goes with `windlass run`"),
+    }
 }
 
 /// Writes a text of our own to standard error.

@@ -182,7 +182,11 @@ pub(crate) fn trust_error(e: TrustError) -> ApiError {
 
 /// A finding that stops a command.
 pub(crate) fn stops(d: &Diagnostic) -> ApiError {
-    ApiError::new(ErrorKind::Usage, d.said()).hint(d.help.clone().unwrap_or_default())
+    let kind = match d.code {
+        "unreadable" | "unwritable" => ErrorKind::Missing,
+        _ => ErrorKind::Usage,
+    };
+    ApiError::new(kind, d.said()).hint(d.help.clone().unwrap_or_default())
 }
 
 /// The directory without links.
