@@ -68,21 +68,84 @@ enum Happened {
     Tick,
 }
 
-/// Watches a run until it stops or the person leaves. Prints the card at its end, and the result on standard output.
+/// Who watches, before there is anything to watch: from here on signals are received, so that one that comes while a run
+/// is created is about that run.
+pub(crate) struct Session {
+    runtime: tokio::runtime::Runtime,
+    int: tokio::signal::unix::Signal,
+    term: tokio::signal::unix::Signal,
+    hup: tokio::signal::unix::Signal,
+    /// What came before the watching began.
+    early: Option<Happened>,
+}
+
+impl Session {
+    /// Begins to receive signals.
+    pub(crate) fn new() -> Result<Self, ApiError> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let fail =
+            |e: std::io::Error| ApiError::new(ErrorKind::Internal, format!("the watcher cannot begin: {e}"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
+        let entered = runtime.enter();
+        let int = signal(SignalKind::interrupt()).map_err(fail)?;
+        let term = signal(SignalKind::terminate()).map_err(fail)?;
+        let hup = signal(SignalKind::hangup()).map_err(fail)?;
+        drop(entered);
+        Ok(Self { runtime, int, term, hup, early: None })
+    }
+
+    /// Waits for an answer. A signal meanwhile is kept for the run that it may be about; a second one ends the program.
+    pub(crate) fn wait_for<T: Send>(&mut self, ask: impl FnOnce() -> T + Send) -> Result<T, ApiError> {
+        let Self { runtime, int, term, hup, early } = self;
+        let (to, mut from) = mpsc::unbounded_channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                // Nobody can have stopped listening.
+                let _ = to.send(ask());
+            });
+            runtime.block_on(async {
+                loop {
+                    let happened = tokio::select! {
+                        answer = from.recv() => {
+                            return answer.ok_or_else(|| ApiError::new(ErrorKind::Internal, "the request was lost"));
+                        }
+                        _ = int.recv() => Happened::Interrupt,
+                        _ = term.recv() => Happened::Terminate,
+                        _ = hup.recv() => Happened::HangUp,
+                    };
+                    if early.is_some() {
+                        std::process::exit(130);
+                    }
+                    *early = Some(happened);
+                }
+            })
+        })
+    }
+
+    /// Watches a run until it stops or the person leaves. Prints the card at its end, and the result on standard output.
+    pub(crate) fn watch(
+        self,
+        context: &Context,
+        client: Client,
+        run: RunId,
+        options: Options,
+    ) -> Result<End, ApiError> {
+        let Self { runtime, int, term, hup, early } = self;
+        let end = runtime.block_on(Watch::new(context, run, options).follow(client, [int, term, hup], early));
+        // A thread may still wait for a line of the person who left.
+        runtime.shutdown_background();
+        end
+    }
+}
+
+/// As [`Session::watch`], of a run that there is already.
 pub(crate) fn watch(
     context: &Context,
     client: Client,
     run: RunId,
     options: Options,
 ) -> Result<End, ApiError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| ApiError::new(ErrorKind::Internal, format!("the watcher cannot begin: {e}")))?;
-    let end = runtime.block_on(Watch::new(context, run, options).follow(client));
-    // A thread may still wait for a line of the person who left.
-    runtime.shutdown_background();
-    end
+    Session::new()?.watch(context, client, run, options)
 }
 
 struct Watch<'a> {
@@ -149,16 +212,17 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    async fn follow(mut self, client: Client) -> Result<End, ApiError> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let fail = |e: std::io::Error| {
-            ApiError::new(ErrorKind::Internal, format!("signals cannot be received: {e}"))
-        };
-        let mut int = signal(SignalKind::interrupt()).map_err(fail)?;
-        let mut term = signal(SignalKind::terminate()).map_err(fail)?;
-        let mut hup = signal(SignalKind::hangup()).map_err(fail)?;
+    async fn follow(
+        mut self,
+        client: Client,
+        [mut int, mut term, mut hup]: [tokio::signal::unix::Signal; 3],
+        early: Option<Happened>,
+    ) -> Result<End, ApiError> {
         let mut from = self.from.take().ok_or_else(|| ApiError::new(ErrorKind::Internal, "watched twice"))?;
         self.listen(client)?;
+        if let Some(end) = early.map_or(Ok(None), |happened| self.take(happened))? {
+            return Ok(end);
+        }
         let mut ticks = tokio::time::interval(FRAME);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

@@ -31,12 +31,20 @@ pub(crate) fn begin(context: &Context, request: RunRequest, args: &RunArgs) -> R
         let inline = host::Inline::start(context)
             .map_err(|e| ApiError::new(ErrorKind::Missing, format!("the engine cannot begin: {e:#}")))?;
         let mut client = inline.client()?;
-        let reply =
-            client.call(Request::Run(Box::new(request))).map_err(windlass_api::ClientError::into_api)?;
-        return created(context, client, reply, args, true);
+        let mut session = watch::Session::new()?;
+        let reply = session
+            .wait_for(|| client.call(Request::Run(Box::new(request))))?
+            .map_err(windlass_api::ClientError::into_api)?;
+        return created(context, client, reply, args, Some(session), true);
     }
-    let (client, reply) = host::ask(context, &Request::Run(Box::new(request)))?;
-    created(context, client, reply, args, false)
+    let request = Request::Run(Box::new(request));
+    if args.detach || args.dry_run {
+        let (client, reply) = host::ask(context, &request)?;
+        return created(context, client, reply, args, None, false);
+    }
+    let mut session = watch::Session::new()?;
+    let (client, reply) = session.wait_for(|| host::ask(context, &request))??;
+    created(context, client, reply, args, Some(session), false)
 }
 
 fn created(
@@ -44,6 +52,7 @@ fn created(
     client: Client,
     reply: Reply,
     args: &RunArgs,
+    session: Option<watch::Session>,
     tied: bool,
 ) -> Result<u8, ApiError> {
     match reply {
@@ -62,7 +71,8 @@ fn created(
                 return Ok(0);
             }
             let options = Options { tied, start_card: true };
-            match watch::watch(context, client, run, options)? {
+            let session = session.map_or_else(watch::Session::new, Ok)?;
+            match session.watch(context, client, run, options)? {
                 End::Stopped(code) => Ok(code),
                 End::Detached => Ok(130),
             }
