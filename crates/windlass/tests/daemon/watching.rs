@@ -274,12 +274,17 @@ fn waiting_for_runs() {
     world.set("go-b");
     let first: serde_json::Value = serde_json::from_str(&any.wait().expect_code(0).out()).unwrap();
     assert_eq!((&first["run"], &first["exit"]), (&runs[1].as_str().into(), &0.into()), "{first}");
-    // All that are left of this project; the worst of their codes.
-    let all = world.user.spawn(["wait"]);
+    // All of them; the worst of their codes.
+    let both = world.user.spawn(["wait", &runs[0], &runs[2]]);
     world.set("go-c");
     world.user.wait_end(&runs[2]);
+    // Without names, those of this project that are under way.
+    let late = world.user.run(["wait", "--timeout", "50ms"]);
+    assert_eq!(late.code, Some(124), "{}", late.err());
+    let rest = world.user.spawn(["wait"]);
     world.set("go-a");
-    let output = all.wait();
+    rest.wait().expect_code(0);
+    let output = both.wait();
     assert_eq!(output.code, Some(1), "{}", output.err());
     for run in [&runs[0], &runs[2]] {
         assert!(output.err().contains(run.as_str()), "{}", output.err());
