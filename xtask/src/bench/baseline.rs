@@ -1,6 +1,7 @@
 //! What others need for the same work.
 
 use super::graph::Layered;
+use super::home::fresh;
 use crate::shell::{must_run, target};
 use anyhow::{Context, Result, bail};
 use std::fs;
@@ -40,7 +41,7 @@ pub(super) fn plain_environment(command: &mut Command) {
     }
 }
 
-/// Ninja with the graph in a fresh folder.
+/// Ninja with the graph, in a fresh folder in this one.
 pub(super) fn ninja_command(
     ninja: &Path,
     program: &Path,
@@ -48,7 +49,7 @@ pub(super) fn ninja_command(
     folder: &Path,
     jobs: u64,
 ) -> Result<Command> {
-    let _ = fs::remove_dir_all(folder);
+    let folder = &fresh(folder, "ninja");
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     fs::write(folder.join("build.ninja"), graph.to_ninja(program))?;
     let mut command = quiet(ninja);

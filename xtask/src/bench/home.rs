@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 /// How long anything here may take before it is a fault.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A user of windlass. Dropping it ends what it started and removes its folder.
+/// A user of windlass. Dropping it ends what it started. Its folder stays until the end of the bench: a file system may make
+/// whoever creates files soon after others were removed pay for that.
 pub(super) struct Home {
     folder: PathBuf,
     windlass: PathBuf,
@@ -34,9 +35,8 @@ pub(super) struct Spent {
 impl Home {
     /// A user with this many workers at once, and these further lines in the configuration.
     pub(super) fn new(bench: &Bench, place: &Place, name: &str, workers: u64, more: &str) -> Result<Self> {
-        let folder = place.folder.join(name);
+        let folder = fresh(&place.folder, name);
         let home = Self { folder, windlass: bench.windlass.clone(), daemon: None, live: Vec::new() };
-        let _ = fs::remove_dir_all(&home.folder);
         fs::create_dir_all(home.project()).context("cannot make a folder for the project")?;
         home.configure(workers, more)?;
         Ok(home)
@@ -195,8 +195,13 @@ impl Drop for Home {
         }
         let _ = self.command(&["daemon", "stop"]).status();
         let _ = self.kill();
-        let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// A folder that is not there yet.
+pub(super) fn fresh(folder: &Path, name: &str) -> PathBuf {
+    let all = (1..).map(|n: u32| folder.join(format!("{name}-{n}")));
+    all.into_iter().find(|path| !path.exists()).unwrap_or_else(|| folder.join(name))
 }
 
 /// Looks again and again, a few thousand times a second.

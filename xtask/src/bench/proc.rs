@@ -76,12 +76,14 @@ pub(super) struct Memory {
     pub(super) rss: u64,
     /// Resident, pages shared with others counted by their part.
     pub(super) pss: u64,
+    /// Resident and of no file: what it has allocated, and what it has changed of what it shared.
+    pub(super) anonymous: u64,
 }
 
 pub(super) fn memory(pid: u32) -> Result<Memory> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let kb = |name| field(&path, name).with_context(|| format!("{path} does not say {name}"));
-    Ok(Memory { rss: kb("Rss:")? * 1024, pss: kb("Pss:")? * 1024 })
+    Ok(Memory { rss: kb("Rss:")? * 1024, pss: kb("Pss:")? * 1024, anonymous: kb("Anonymous:")? * 1024 })
 }
 
 /// The living children of a process.

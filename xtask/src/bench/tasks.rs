@@ -77,14 +77,14 @@ fn windlass(home: &mut Home, runs: u64) -> Result<Round> {
 fn costs(bench: &Bench, place: &Place, graph: &Layered, table: &mut Table) -> Result<()> {
     let mut home = home(bench, place, graph)?;
     let tasks = graph.tasks();
-    let folder = place.folder.join("ninja");
+    let folder = &place.folder;
     let true_program = baseline::true_program()?;
     let rounds = in_turn(
         bench.rounds(5),
         &mut [
             Box::new(|| windlass(&mut home, 1)),
             Box::new(|| {
-                let command = baseline::ninja_command(&bench.ninja, &bench.noop, graph, &folder, bench.jobs)?;
+                let command = baseline::ninja_command(&bench.ninja, &bench.noop, graph, folder, bench.jobs)?;
                 measure::of_children(|| baseline::run_ninja(command, graph)).map(Round::from)
             }),
             Box::new(|| measure::of_children(|| baseline::spawn_each(&bench.noop, tasks)).map(Round::from)),
@@ -142,8 +142,7 @@ fn calls(bench: &Bench, place: &Place, graph: &Layered, table: &mut Table) -> Re
         home.spent().map(drop)
     })?;
     let [daemon, workers] = &counted[..] else { return Ok(()) };
-    let command =
-        baseline::ninja_command(&bench.ninja, &bench.noop, graph, &place.folder.join("ninja"), bench.jobs)?;
+    let command = baseline::ninja_command(&bench.ninja, &bench.noop, graph, &place.folder, bench.jobs)?;
     let ninja = counter.of_command(&command, &place.folder)?;
     let all = |calls: &Calls| calls.all as f64 / n;
     let by = format!("counted by {}", counter.name());

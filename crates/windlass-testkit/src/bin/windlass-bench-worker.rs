@@ -111,7 +111,7 @@ impl Stream {
         let (events, count, every) = match *words {
             ["mixed", count] => (mixed(), count, None),
             ["droppable", count] => (vec![update()], count, None),
-            ["paced", count, ms] => (mixed(), count, Some(ms)),
+            ["paced", count, ms] => (session(), count, Some(ms)),
             ["usage", count, ms] => (vec![reply("toolUse")], count, Some(ms)),
             _ => return Err(io::Error::other(format!("no such stream: {kind}"))),
         };
@@ -145,19 +145,38 @@ fn write_repeated(events: &[String], count: usize, out: &mut impl Write) -> io::
     out.flush()
 }
 
-/// Ten events of a tool call: the reply grows, the tool runs, the turn ends. Seven of them may be dropped.
+/// Ten events of a tool call that follow each other as fast as they can be read. Seven of them may be dropped.
 fn mixed() -> Vec<String> {
     let mut events = vec![update(); 5];
     events.push(reply("toolUse"));
+    events.extend(tool(2));
+    events
+}
+
+/// Fifty events of a quick model with two tool calls: a reply that grows word by word, what the tools print, the turn's end.
+fn session() -> Vec<String> {
+    let mut events = vec![update(); 40];
+    events.push(reply("toolUse"));
+    events.extend(tool(2));
+    events.extend(tool(2));
     events.push(padded(
+        r#"{"type":"turn_end","message":{"role":"assistant","content":[{"type":"text","text":""#,
+        r#""}]}}"#,
+    ));
+    events
+}
+
+/// A tool call whose output comes in so many pieces.
+fn tool(pieces: usize) -> Vec<String> {
+    let mut events = vec![padded(
         r#"{"type":"tool_execution_start","toolCallId":"call-1","toolName":"bash","args":{"command":""#,
         r#""}}"#,
-    ));
-    let partial = padded(
+    )];
+    let piece = padded(
         r#"{"type":"tool_execution_update","toolCallId":"call-1","toolName":"bash","partialResult":{"content":[{"type":"text","text":""#,
         r#""}]}}"#,
     );
-    events.extend([partial.clone(), partial]);
+    events.extend(vec![piece; pieces]);
     events.push(padded(
         r#"{"type":"tool_execution_end","toolCallId":"call-1","toolName":"bash","result":{"content":[{"type":"text","text":""#,
         r#""}]},"isError":false}"#,
