@@ -360,7 +360,7 @@ pub(crate) fn next_commands(view: &RunView<'_>) -> Commands {
 pub(crate) fn why(command: &str) -> &'static str {
     let mut words = command.split_whitespace();
     match (words.next(), words.next()) {
-        (Some("git"), Some("add")) => "keep it, piece by piece",
+        (Some("git"), Some(_)) if command.ends_with(" add -p") => "keep it, piece by piece",
         (Some("windlass"), Some(word)) => match word {
             "diff" => "what changed",
             "undo" => "put the files back",

@@ -131,6 +131,23 @@ impl Context {
     }
 }
 
+/// Makes the commands that a document offers fit the shell they will be typed in: a `git` of a tree that it is not in names the tree.
+pub(crate) fn as_typed_here(run: &mut windlass_api::status::RunDoc) {
+    let Some(tree) = &run.tree else { return };
+    if std::env::current_dir().is_ok_and(|here| here.starts_with(&tree.root)) {
+        return;
+    }
+    let root = &tree.root;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | '@' | ':' | ',');
+    let quoted =
+        if root.chars().all(plain) { root.clone() } else { format!("'{}'", root.replace('\'', "'\\''")) };
+    for command in &mut run.next {
+        if let Some(rest) = command.strip_prefix("git ") {
+            *command = format!("git -C {quoted} {rest}");
+        }
+    }
+}
+
 /// Columns and rows of the terminal on standard error.
 pub(crate) fn terminal_size() -> Option<(usize, usize)> {
     let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;

@@ -373,7 +373,8 @@ impl<'a> Watch<'a> {
         if !self.context.global.json && !self.context.global.quiet {
             let git = self.context.git();
             let project = self.context.paths.project_of(self.id).unwrap_or_default();
-            let doc = query::status_doc(&run, git.as_ref().map(|g| (g, project.as_path())), &self.dir);
+            let mut doc = query::status_doc(&run, git.as_ref().map(|g| (g, project.as_path())), &self.dir);
+            crate::context::as_typed_here(&mut doc.run);
             let look = self.context.look(self.context.width(self.context.err_is_terminal()).min(120));
             let view = RunView::new(&doc, &self.overlay, now());
             let mut card = end_card(&view, &look);

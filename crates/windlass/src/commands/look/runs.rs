@@ -136,7 +136,11 @@ fn show_task(context: &Context, run: &Run, dir: &RunDir, id: &TaskId) -> Result<
 pub(super) fn document(context: &Context, run: &Run, dir: &RunDir, changes: bool) -> StatusDoc {
     let git = if changes && run.spec.tree.git { context.git() } else { None };
     let project = project_of(dir);
-    query::status_doc(run, git.as_ref().map(|g| (g, project.as_path())), dir)
+    let mut doc = query::status_doc(run, git.as_ref().map(|g| (g, project.as_path())), dir);
+    if !context.global.json {
+        crate::context::as_typed_here(&mut doc.run);
+    }
+    doc
 }
 
 /// How to draw for whoever reads standard output.
