@@ -201,8 +201,13 @@ impl Loop {
     }
 
     fn want_tree(&mut self, root: String) {
-        let Some(run) = self.machine.runs().find(|r| r.spec.tree.root == root).map(|r| r.id) else { return };
-        let Some(home) = self.homes.get(&run).cloned() else { return };
+        let run = self.machine.runs().find(|r| r.spec.tree.root == root).map(|r| r.id);
+        let Some((run, home)) = run.and_then(|run| Some((run, self.homes.get(&run)?.clone()))) else {
+            // Asked for a run that is being read again: without an answer the machine would never ask again.
+            let holder = Some("a run that is being read".to_owned());
+            self.ctx.tell(Msg::In(In::Tree { root, holder }));
+            return;
+        };
         let ctx = self.ctx.clone();
         tokio::task::spawn_blocking(move || {
             let Some(name) = tree_name(&root) else { return };
