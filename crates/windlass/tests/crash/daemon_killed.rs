@@ -127,3 +127,71 @@ fn a_daemon_that_hangs_and_is_killed() {
     world.user.run(["wait", &run]).expect_code(0);
     check_three(&world, &run);
 }
+
+/// Agents that report what they use: the totals are exact however often the engine that reads them dies, and a run of
+/// three sees each of its parts counted once.
+#[test]
+fn usage_is_counted_once_whoever_reads_it() {
+    let world = World::new();
+    world.user.write_home(
+        "agents/player.md",
+        "---\nname: player\ndescription: A player of a script\nwrites: false\n---\nPlay.\n",
+    );
+    let steps: Vec<_> = ["a", "b", "c"].map(|s| step(s, "player", &[])).into();
+    world.team("play", 4, &[], &steps);
+    let pause = |n: u32| {
+        let file = world.mark(&format!("go{n}"));
+        serde_json::json!({ "run": { "command": ["sh", "-c", format!("while [ ! -e '{}' ]; do sleep 0.02; done", file.display())] } })
+    };
+    let script = serde_json::json!({ "version": 1, "scenes": [{ "do": [
+        { "say": "beginning" },
+        { "usage": { "input": 100, "output": 10, "cache_read": 1000 } },
+        pause(1),
+        { "usage": { "input": 20, "output": 2, "cache_write": 7 } },
+        pause(2),
+        { "usage": { "input": 3, "output": 4 } },
+        { "answer": "done\n" },
+    ] }] });
+    let path = world.user.write_home("script.json", script.to_string());
+    let run = world.user.detach([
+        "--team",
+        "play",
+        "--runtime",
+        "rehearsal",
+        "--script",
+        path.to_str().unwrap(),
+        "play it",
+    ]);
+    let seen = |input: u64| {
+        world.user.wait_for(&run, "what they have used", |events| {
+            let told = |e: &&serde_json::Value| {
+                e["type"] == "attempt.observed" && e["data"]["usage"]["input"].as_u64() >= Some(input)
+            };
+            let mut tasks: Vec<_> = events.iter().filter(told).map(|e| e["data"]["task"].clone()).collect();
+            tasks.sort_by_key(ToString::to_string);
+            tasks.dedup();
+            tasks.len() == 3
+        });
+    };
+    // Dies after it has recorded a part, after a part that it has not read, and reads all of it again.
+    seen(100);
+    world.user.kill_daemon();
+    world.set("go1");
+    world.user.run(["daemon", "start"]).expect_code(0);
+    seen(120);
+    world.user.kill_daemon();
+    world.set("go2");
+    world.user.run(["wait", &run]).expect_code(0);
+    let status = world.user.status(&run);
+    for name in ["a", "b", "c"] {
+        let usage = &task(&status, name)["attempts"][0]["usage"];
+        let words = ["input", "output", "cache_read", "cache_write"].map(|w| usage[w].as_u64().unwrap());
+        assert_eq!(words, [123, 16, 1000, 7], "{usage}");
+        assert_eq!(world.result(&run, &status, name), b"done\n");
+    }
+    let usage = &status["run"]["usage"];
+    let words = ["input", "output", "cache_read", "cache_write"].map(|w| usage[w].as_u64().unwrap());
+    assert_eq!(words, [369, 48, 3000, 21], "{usage}");
+    let attempts = check_journal(&world.user.events(&run));
+    assert!(attempts.values().all(|a| *a == ["ended"]), "{attempts:?}");
+}

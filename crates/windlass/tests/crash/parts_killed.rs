@@ -68,6 +68,16 @@ fn a_killed_shim_costs_one_attempt_and_leaves_nothing() {
     check(&world, &run, ["lost", "ended"]);
 }
 
+/// A machine that is shut down asks every process to end. Nobody wanted the worker ended, so that is no outcome of it.
+#[test]
+fn a_shim_that_is_asked_to_end_costs_one_attempt_and_leaves_nothing() {
+    let world = World::new();
+    let (run, pid) = begin(&world, &[]);
+    windlass_testkit::process::signal_pid(world.shim_of(pid), 15);
+    world.user.wait_for(&run, "the loss", |e| count(e, "attempt.lost") == 1);
+    check(&world, &run, ["lost", "ended"]);
+}
+
 #[test]
 fn a_killed_worker_costs_one_attempt_and_leaves_nothing() {
     let world = World::new();

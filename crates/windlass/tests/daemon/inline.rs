@@ -1,6 +1,6 @@
 //! `--no-daemon`: the engine lives in the calling process, and its workers with it.
 
-use crate::world::{World, check_journal, count, kill, run_state, state, step, task};
+use crate::world::{World, check_journal, count, kill, parent, run_state, state, step, task};
 use windlass_testkit::process::{is_alive, wait_until};
 use windlass_testkit::programs;
 
@@ -146,4 +146,25 @@ fn it_lives_beside_a_daemon() {
     let status = world.user.status(mine);
     assert_eq!((state(&status, "work"), state(&status, "last")), ("completed", "cancelled"), "{status:#}");
     check_journal(&world.user.events(mine));
+}
+
+/// The process that starts workers is killed under an engine that cannot make another: the command says so and ends,
+/// and the run can go on.
+#[test]
+fn a_killed_nursery_ends_the_command_and_not_the_run() {
+    let world = World::new();
+    team(&world);
+    let running = world.user.spawn(RUN);
+    let pid = world.wait_started(&["work"])[0];
+    kill(parent(world.shim_of(pid)));
+    world.set("go");
+    let output = running.wait();
+    let run = the_run(&world);
+    assert_eq!(output.code, Some(5), "{}\n{}", output.out(), output.err());
+    assert!(output.err().contains(&format!("windlass resume {run}")), "{}", output.err());
+    world.user.run(["resume", &run]).expect_code(0);
+    let status = world.user.status(&run);
+    assert_eq!(run_state(&status), "completed", "{status:#}");
+    assert_eq!(world.log().started("last"), 1);
+    check_journal(&world.user.events(&run));
 }
