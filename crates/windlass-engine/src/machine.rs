@@ -871,6 +871,7 @@ const fn needs_sync(event: &Event) -> bool {
             | Event::CancelRequested { .. }
             | Event::TurnTaken { .. }
             | Event::TreeKept { .. }
+            | Event::GatesSettled { .. }
             | Event::RunUndone { .. }
             | Event::RunCompleted { .. }
             | Event::RunFailed { .. }

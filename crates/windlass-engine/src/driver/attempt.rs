@@ -58,23 +58,20 @@ async fn carry(
     live: LiveCell,
 ) -> Input {
     let spool = home.dir.spool(&job.task.id, job.n);
-    let mut attempt = Attempt { ctx, home, job, live, follower: None, asked_to_stop: false };
+    let mut attempt = Attempt { ctx, home, job, live, follower: None, fresh: false, asked_to_stop: false };
     if attempt.job.recovering {
         match probe(&spool) {
             Ok(Probe::NoClaim) => {
                 // A shim that a dying engine asked for may still come: once voided, it refuses.
-                return match windlass_worker::spool::void(&spool, &attempt.key()) {
-                    Ok(true) => attempt.absent("no worker was started for it"),
-                    // It came in between.
-                    Ok(false) => attempt.wait_for_end(&spool, &mut orders).await,
-                    Err(e) => {
-                        tokio::time::sleep(REFUSED_PAUSE).await;
-                        attempt.failed(
-                            Outcome::CannotStart,
-                            Failure::new(ErrorClass::Internal, format!("the attempt cannot be voided: {e}")),
-                        )
+                loop {
+                    match windlass_worker::spool::void(&spool, &attempt.key()) {
+                        Ok(true) => return attempt.absent("no worker was started for it"),
+                        // It came in between.
+                        Ok(false) => return attempt.wait_for_end(&spool, &mut orders).await,
+                        // Until it is voided it may still begin, so nothing else may.
+                        Err(_) => tokio::time::sleep(REFUSED_PAUSE).await,
                     }
-                };
+                }
             }
             Ok(Probe::Ended { end, .. }) if end.stopped_by == Some(windlass_worker::StoppedBy::Voided) => {
                 return attempt.absent("no worker was started for it");
@@ -129,7 +126,10 @@ async fn carry(
         .map_err(|e| e.to_string())
         .and_then(|stream| Link::new(stream).map_err(|e| e.to_string()));
     match link {
-        Ok(link) => attempt.follow(link, &mut orders).await,
+        Ok(link) => {
+            attempt.fresh = true;
+            attempt.follow(link, &mut orders).await
+        }
         Err(e) => {
             tokio::time::sleep(REFUSED_PAUSE).await;
             match probe(&spool) {
@@ -146,6 +146,8 @@ struct Attempt<'a> {
     job: Job,
     live: LiveCell,
     follower: Option<Follower>,
+    /// Whether its worker was asked for just now, and has not said a word.
+    fresh: bool,
     /// Whether this engine asked for its end.
     asked_to_stop: bool,
 }
@@ -263,6 +265,8 @@ impl Attempt<'_> {
         loop {
             tokio::select! {
                 message = link.next() => match message {
+                    // Of a worker that was just asked for there is nothing but its claim.
+                    Some(FromShim::Hello { .. }) if std::mem::take(&mut self.fresh) => self.show_command(),
                     Some(FromShim::Hello { .. }) => {
                         self.hear(&spool, &mut link).await;
                     }
@@ -301,6 +305,10 @@ impl Attempt<'_> {
                         link.send(&ToShim::Stop { reason: StopReason::Cancel }).await;
                     }
                     Some(Order::Steer { id, text }) => {
+                        if self.job.recovering && self.follower.is_none() {
+                            // A former engine may have said it: the worker's answer is in the spool.
+                            self.hear(&spool, &mut link).await;
+                        }
                         let adapter = windlass_agents::adapter(self.job.task.runtime);
                         let answered = self.follower.as_ref().is_some_and(|f| f.answered(&id));
                         match adapter.and_then(|a| a.steer(&id, &text)) {
@@ -323,18 +331,28 @@ impl Attempt<'_> {
         }
     }
 
-    /// Reads what the spool has grown by and acts on it.
-    async fn hear(&mut self, spool: &std::path::Path, link: &mut Link) {
+    /// Nothing of a command's output means anything before its end but its last line.
+    fn show_command(&self) {
         if self.job.task.runtime == RuntimeKind::Command && self.follower.is_none() && !self.job.recovering {
-            // Nothing of a command's output means anything before its end but its last line.
             self.set_live(|live| live.state = windlass_api::status::LiveState::Writing);
         }
+    }
+
+    /// Reads what the spool has grown by and acts on it.
+    async fn hear(&mut self, spool: &std::path::Path, link: &mut Link) {
+        self.show_command();
         let follower = match self.follower.take() {
             Some(f) => f,
-            None => match Follower::open(spool, self.job.task.runtime, self.job.session_id()) {
-                Ok(f) => f,
-                Err(_) => return,
-            },
+            None => {
+                let opened = match self.job.task.runtime {
+                    RuntimeKind::Command => Follower::glance(spool),
+                    kind => Follower::open(spool, kind, self.job.session_id()),
+                };
+                match opened {
+                    Ok(f) => f,
+                    Err(_) => return,
+                }
+            }
         };
         let follower = self.follower.insert(follower);
         loop {
@@ -448,7 +466,7 @@ impl Attempt<'_> {
     /// Reads the rest of the spool and says what the attempt came to.
     async fn conclude(&mut self) -> Input {
         let spool = self.home.dir.spool(&self.job.task.id, self.job.n);
-        let follower = match self.follower.take() {
+        let follower = match self.follower.take().filter(|f| !f.is_glance()) {
             Some(f) => Ok(f),
             None => Follower::open(&spool, self.job.task.runtime, self.job.session_id()),
         };
@@ -498,7 +516,11 @@ impl Attempt<'_> {
                 }
             }
         }
-        end.artifacts = self.artifacts();
+        let (artifacts, is_empty) = self.artifacts();
+        end.artifacts = artifacts;
+        if is_empty && end.outcome.is_clean() {
+            self.home.spares.give(self.home.dir.artifacts(&self.job.task.id));
+        }
         let touched = launch::touched(self.ctx, self.home, &self.job).await;
         self.ended(end, touched)
     }
@@ -515,12 +537,17 @@ impl Attempt<'_> {
         })
     }
 
-    /// Files that the worker left to hand on: regular files, at most 1,000, in the order of their names.
-    fn artifacts(&self) -> Vec<ResultRef> {
+    /// Files that the worker left to hand on: regular files, at most 1,000, in the order of their names; and
+    /// whether the folder is there and has nothing in it at all.
+    fn artifacts(&self) -> (Vec<ResultRef>, bool) {
         let folder = self.home.dir.artifacts(&self.job.task.id);
-        let Ok(entries) = std::fs::read_dir(&folder) else { return Vec::new() };
+        let Ok(entries) = std::fs::read_dir(&folder) else { return (Vec::new(), false) };
         let mut all = Vec::new();
-        for entry in entries.flatten().take(1_000) {
+        let mut is_empty = true;
+        for entry in entries.take(1_000) {
+            // What cannot be looked at is there all the same.
+            is_empty = false;
+            let Ok(entry) = entry else { continue };
             let is_file = entry.file_type().is_ok_and(|t| t.is_file());
             let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
             if !is_file || name.chars().any(char::is_control) {
@@ -537,7 +564,7 @@ impl Attempt<'_> {
             });
         }
         all.sort_by(|a, b| a.path.cmp(&b.path));
-        all
+        (all, is_empty)
     }
 }
 

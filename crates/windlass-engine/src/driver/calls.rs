@@ -48,6 +48,8 @@ pub(crate) enum Ready {
     },
     /// A run could not be opened; who asked for it has the answer.
     NotOpened(RunId),
+    /// A run cannot be opened now; the disk or a lock is in the way.
+    OpenLater(RunId),
     /// Runs of a project that are not finished.
     Unfinished(Vec<RunId>),
     /// Nothing more to do.
@@ -187,8 +189,20 @@ pub(crate) fn open(ctx: &Ctx, run: RunId, original: Option<Request>, then: Optio
                 };
                 answer(reply, Err(open_error(&e)));
             }
-            Ready::NotOpened(run)
+            if may_pass(&e) { Ready::OpenLater(run) } else { Ready::NotOpened(run) }
         }
+    }
+}
+
+/// Whether what the disk or a lock refuses now it may allow later.
+fn may_pass(e: &OpenError) -> bool {
+    use windlass_store::{LeaseError, StoreError};
+    let passes = |e: &StoreError| {
+        matches!(e, StoreError::DiskFull { .. } | StoreError::Busy { .. } | StoreError::Io { .. })
+    };
+    match e {
+        OpenError::Store(e) | OpenError::Lease(LeaseError::Store(e)) => passes(e),
+        _ => false,
     }
 }
 

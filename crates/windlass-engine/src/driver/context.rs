@@ -1,6 +1,7 @@
 //! What every part of the driver shares: handles, and the homes of runs.
 
 use crate::driver::projects::{Project, Projects};
+use crate::driver::spare::Spares;
 use crate::machine::In;
 use crate::paths::RunDir;
 use crate::secrets::SecretMap;
@@ -135,12 +136,22 @@ pub(crate) struct Home {
     /// Secret values of its environment, once they are at hand.
     pub(crate) secrets: Mutex<Option<SecretMap>>,
     env: OnceLock<Vec<(OsString, OsString)>>,
+    /// Folders for files to hand on.
+    pub(crate) spares: Spares,
 }
 
 impl Home {
     pub(crate) fn new(run: RunId, spec: RunSpec, project: Arc<Project>, secrets: Option<SecretMap>) -> Self {
         let dir = project.run_dir(run);
-        Self { run, spec, dir, project, secrets: Mutex::new(secrets), env: OnceLock::new() }
+        Self {
+            run,
+            spec,
+            dir,
+            project,
+            secrets: Mutex::new(secrets),
+            env: OnceLock::new(),
+            spares: Spares::default(),
+        }
     }
 
     /// The plain environment of its workers.
@@ -171,9 +182,13 @@ impl Home {
 /// What a live worker does, for whoever looks.
 pub(crate) type LiveCell = Arc<Mutex<LiveDoc>>;
 
-/// Milliseconds since 1970 by the wall clock.
+/// Milliseconds since 1970. A wall clock that is set back does not take it back: the time since this process began counts on.
 pub(crate) fn now() -> Millis {
-    std::time::SystemTime::now()
+    static BEGAN: OnceLock<(std::time::Instant, Millis)> = OnceLock::new();
+    let wall = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |d| Millis::try_from(d.as_millis()).unwrap_or(Millis::MAX))
+        .map_or(0, |d| Millis::try_from(d.as_millis()).unwrap_or(Millis::MAX));
+    let (began, at) = BEGAN.get_or_init(|| (std::time::Instant::now(), wall));
+    let counted = Millis::try_from(began.elapsed().as_millis()).unwrap_or(Millis::MAX);
+    wall.max(at.saturating_add(counted))
 }

@@ -9,6 +9,8 @@ use windlass_worker::{AgentExit, EndRecord, SpoolReader, StoppedBy};
 
 /// How many bytes are parsed before others get a turn.
 const PORTION: usize = 256 * 1024;
+/// The same for the last line of a command, whose parser holds a portion.
+const GLANCE: usize = 32 * 1024;
 /// The longest last line kept for people, in characters.
 const LAST_LINE: usize = 400;
 
@@ -51,6 +53,8 @@ pub(crate) struct Follower {
     steered: Vec<String>,
     end: Option<EndRecord>,
     damage: Option<SpoolError>,
+    /// Whether its parser begins anew after each portion: it has seen only lines, and another must read the whole for the end.
+    glance: bool,
 }
 
 impl Follower {
@@ -74,7 +78,19 @@ impl Follower {
             steered: Vec::new(),
             end: None,
             damage: None,
+            glance: false,
         })
+    }
+
+    /// Opens the spool of a command for its last line alone. Its result is its whole output, of which nothing is held while it
+    /// works: that is read from the spool when it has ended.
+    pub(crate) fn glance(path: &Path) -> Result<Self, SpoolError> {
+        Ok(Self { glance: true, ..Self::open(path, RuntimeKind::Command, None)? })
+    }
+
+    /// Whether it was opened for lines alone.
+    pub(crate) const fn is_glance(&self) -> bool {
+        self.glance
     }
 
     /// Parses a portion of what is there. `false` when nothing further is complete.
@@ -82,7 +98,7 @@ impl Follower {
         let mut events = Vec::new();
         let mut read = 0;
         let more = loop {
-            if read >= PORTION {
+            if read >= if self.glance { GLANCE } else { PORTION } {
                 break true;
             }
             match self.reader.next_frame() {
@@ -97,7 +113,11 @@ impl Follower {
                     match frame.kind {
                         FrameKind::Stdout => self.parser.feed(Stream::Stdout, frame.data, &mut events),
                         FrameKind::Stderr => self.parser.feed(Stream::Stderr, frame.data, &mut events),
-                        FrameKind::End => self.end = serde_json::from_slice(frame.data).ok(),
+                        FrameKind::End => {
+                            self.end = serde_json::from_slice(frame.data).ok();
+                            // The last frame there is.
+                            break false;
+                        }
                         _ => {}
                     }
                 }
@@ -105,6 +125,12 @@ impl Follower {
         };
         for event in events {
             self.take(event);
+        }
+        if self.glance
+            && let Some(fresh) =
+                windlass_agents::adapter(RuntimeKind::Command).and_then(|a| a.parser(None, None))
+        {
+            self.parser = fresh;
         }
         more
     }

@@ -204,7 +204,7 @@ fn prepare_blocking(ctx: &Ctx, home: &Home, job: &mut Job) -> Result<Launch, Fai
     let can = adapter.capabilities(&program.version);
     let artifacts = home.dir.artifacts(&job.task.id);
     let sessions = home.dir.sessions(&job.task.id);
-    make(&artifacts)?;
+    home.spares.make(&artifacts).map_err(|e| internal(e.to_string()))?;
     if job.task.runtime.is_model() {
         make(&sessions)?;
     }

@@ -5,6 +5,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use windlass_worker::control::{self, FromShim, ToShim};
 
+/// Room for what a shim says first, and for most of what it says later.
+const ROOM: usize = 1 << 10;
+
 /// A shim's control connection.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -16,7 +19,7 @@ impl Link {
     /// Takes the engine's end of a new shim's connection.
     pub(crate) fn new(stream: std::os::unix::net::UnixStream) -> std::io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self { stream: UnixStream::from_std(stream)?, buffer: Vec::new() })
+        Ok(Self { stream: UnixStream::from_std(stream)?, buffer: Vec::with_capacity(ROOM) })
     }
 
     /// Connects to a shim that another engine started.

@@ -12,6 +12,7 @@ pub(crate) mod launch;
 pub(crate) mod link;
 mod perform;
 pub mod projects;
+mod spare;
 pub mod trees;
 pub mod watch;
 
@@ -40,9 +41,11 @@ use windlass_worker::Nursery;
 const LIVE_EVERY: Duration = Duration::from_millis(100);
 /// How long what was begun may keep an engine that is to leave.
 const LEAVE_WITHIN: Duration = Duration::from_secs(4);
-/// How many messages share one step of the machine at most.
 /// How long a store that does not answer may keep a new engine from starting anything.
 const FIND_WITHIN: Duration = Duration::from_secs(5);
+/// How long until a run that could not be opened is tried again, in milliseconds.
+const REOPEN_MS: i64 = 1_000;
+/// How many messages share one step of the machine at most.
 const BATCH: usize = 512;
 
 /// A handle to an engine that runs in this process. Cheap to clone.
@@ -135,11 +138,11 @@ pub(crate) struct Loop {
     next_id: u64,
     /// Runs that are being opened, each once: a second lease would fence off the first. With what waits for that.
     opening: BTreeMap<RunId, Vec<(Request, Then)>>,
-    /// Requests whose slow part is under way.
     /// Projects that are being looked through.
     visits: usize,
     /// Until when runs of a former engine are looked for before anything is started, at first.
     found_by: Option<Instant>,
+    /// Requests whose slow part is under way.
     slow: usize,
     last_request: Instant,
     /// When it leaves at the latest, once it is asked to.
@@ -163,9 +166,9 @@ impl Loop {
             to_show: std::collections::BTreeSet::new(),
             reopen: BTreeMap::new(),
             opening: BTreeMap::new(),
-            next_id: 0,
             visits: 0,
             found_by: None,
+            next_id: 0,
             slow: 0,
             last_request: Instant::now(),
             leaving: None,
@@ -176,10 +179,10 @@ impl Loop {
     async fn run(mut self, mut rx: mpsc::UnboundedReceiver<Msg>) -> Left {
         if !self.ctx.options.tied {
             self.visit_all();
-        }
-        if self.visits > 0 {
-            self.machine.find_first();
-            self.found_by = Some(Instant::now() + FIND_WITHIN);
+            if self.visits > 0 {
+                self.machine.find_first();
+                self.found_by = Some(Instant::now() + FIND_WITHIN);
+            }
         }
         let mut show_at: Option<Instant> = None;
         loop {
@@ -209,11 +212,11 @@ impl Loop {
                 }
                 next = rx.try_recv().ok();
             }
+            if self.found_by.is_some_and(|at| at <= Instant::now() || self.found_all()) {
+                self.found_by = None;
+                inputs.push(In::AllFound);
+            }
             if !inputs.is_empty() {
-                if self.found_by.is_some_and(|at| at <= Instant::now() || self.found_all()) {
-                    self.found_by = None;
-                    inputs.push(In::AllFound);
-                }
                 let out = self.machine.step_all(inputs, now());
                 self.perform(out);
             }
@@ -263,12 +266,12 @@ impl Loop {
             || !self.pending.is_empty()
     }
 
-    /// Whether it is time to go: what was begun for somebody is done first, unless that takes too long.
     /// Whether every run that a former engine left has been opened, or cannot be.
     fn found_all(&self) -> bool {
         self.visits == 0 && self.opening.is_empty()
     }
 
+    /// Whether it is time to go: what was begun for somebody is done first, unless that takes too long.
     fn may_leave(&self) -> bool {
         let due = match self.leaving {
             Some(at_last) => at_last <= Instant::now() || (self.slow == 0 && self.pending.is_empty()),
@@ -480,6 +483,12 @@ impl Loop {
                     }
                 }
             }
+            Ready::OpenLater(run) => {
+                for asked in self.opening.remove(&run).unwrap_or_default() {
+                    self.open(run, Some(asked));
+                }
+                self.reopen.insert(run, now().saturating_add(REOPEN_MS));
+            }
             Ready::NotOpened(run) => {
                 if self.machine.run(run).is_none() {
                     // It keeps its turn and slots while it is to be read again, and no longer.
@@ -490,8 +499,8 @@ impl Loop {
                 }
             }
             Ready::Unfinished(runs) => {
+                self.visits -= 1;
                 for run in runs {
-                    self.visits -= 1;
                     self.open(run, None);
                 }
             }
@@ -575,8 +584,8 @@ impl Loop {
     }
 
     fn visit_project(&mut self, dir: std::path::PathBuf) {
-        self.slowly(move |_| Ready::Unfinished(crate::query::unfinished(&dir).unwrap_or_default()));
         self.visits += 1;
+        self.slowly(move |_| Ready::Unfinished(crate::query::unfinished(&dir).unwrap_or_default()));
     }
 
     /// Opens a run that is not led here, for a request or for itself. A run that another engine leads is left to it.

@@ -25,8 +25,11 @@ use windlass_redact::Replacer;
 const GATHER_FIRST_MS: u64 = 2;
 /// A full disk is tried again this often.
 const DISK_RETRY_MS: u64 = 250;
-/// Engines are told of new output at most this often.
-const TELL_MS: u64 = 20;
+/// Engines are told of new output at most this often: as often as a person's picture of it changes.
+const TELL_MS: u64 = 100;
+/// And so often while there is this much to read, lest they fall behind.
+const TELL_MUCH_MS: u64 = 20;
+const MUCH: u64 = 64 << 10;
 /// When an agent has run for this long, the fact and its process are written down.
 const STARTED_AFTER_MS: u64 = 20;
 /// When a worker has run for this long, a later engine can connect. At once when its first engine is gone.
@@ -85,6 +88,7 @@ pub(crate) fn run(setup: Setup<'_>) -> i32 {
         times: Times::default(),
         pace: Pace::default(),
         told: 0,
+        printed: false,
         finishing: false,
         revive: true,
     };
@@ -128,6 +132,8 @@ struct Shim {
     pace: Pace,
     /// The length of the spool that engines know of.
     told: u64,
+    /// Whether the agent has printed since. What it was given, and what the shim notes, is nothing to wake an engine for.
+    printed: bool,
     finishing: bool,
     /// Whether an engine is to be started when none is there at the end.
     revive: bool,
@@ -453,6 +459,7 @@ impl Shim {
             let (room, wall) = (self.machine.room(), sys::wall_ms());
             match self.outputs[i].read(&mut self.buffer, room, &mut self.spool, wall) {
                 Got::Bytes(n, input) => {
+                    self.printed = true;
                     total += n as u64;
                     self.input(input);
                     if self.outputs[i].take_settled() {
@@ -501,8 +508,11 @@ impl Shim {
                 if self.times.disk_retry.take().is_some() {
                     self.input(ShimInput::DiskBack);
                 }
-                if self.spool.len() > self.told && !self.finishing && self.times.tell.is_none() {
-                    self.times.tell = Some((self.times.last_told + TELL_MS).max(self.now));
+                let news = self.spool.len().saturating_sub(self.told);
+                if news > 0 && self.printed && !self.finishing {
+                    let pause = if news >= MUCH { TELL_MUCH_MS } else { TELL_MS };
+                    let at = (self.times.last_told + pause).max(self.now);
+                    self.times.tell = Some(self.times.tell.map_or(at, |tell| tell.min(at)));
                 }
             }
             Err(_) => {
@@ -519,6 +529,7 @@ impl Shim {
             self.times.tell = None;
             self.times.last_told = self.now;
             self.told = self.spool.len();
+            self.printed = false;
             self.connections.broadcast(&FromShim::Bytes { spool_len: self.told });
         }
     }

@@ -11,7 +11,7 @@ use std::path::Path;
 /// How much is read at once of a file that grows slowly, or is short.
 const LITTLE: usize = 4 << 10;
 /// How much is read at once of a file that has much to read.
-const CHUNK: usize = 128 << 10;
+const CHUNK: usize = 64 << 10;
 
 /// Why a file cannot be read as a spool. None of these means that there is no attempt.
 #[derive(Debug, thiserror::Error)]
