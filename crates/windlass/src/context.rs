@@ -138,7 +138,8 @@ pub(crate) fn as_typed_here(run: &mut windlass_api::status::RunDoc) {
         return;
     }
     let root = &tree.root;
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | '@' | ':' | ',');
+    let plain =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | '@' | ':' | ',');
     let quoted =
         if root.chars().all(plain) { root.clone() } else { format!("'{}'", root.replace('\'', "'\\''")) };
     for command in &mut run.next {
