@@ -605,6 +605,7 @@ fn plan_doc(spec: &RunSpec, tasks: &[TaskSpec], worst_case_starts: u64) -> PlanD
             spec.shape.team.as_deref().unwrap_or(&spec.shape.workflow),
             spec.shape.reason,
             match tasks.iter().filter(|t| t.runtime.is_model()).count() {
+                0 => "commands only".to_owned(),
                 1 => "1 agent start".to_owned(),
                 n => format!("{n} agent starts"),
             }
