@@ -89,6 +89,19 @@ fn watching_fits_every_width() {
         assert!(row("execute").trim_start().starts_with('●'), "{text}");
         assert!(row("attack").trim_start().starts_with('✗'), "{text}");
         assert!(row("report").trim_start().starts_with('·'), "{text}");
+        // What stands last in a row is how long it took (a wide one says what it does besides): nothing is cut off.
+        let rows: &[&str] = if columns == 300 {
+            &["explore", "plan", "attack"]
+        } else {
+            &["explore", "plan", "execute", "attack"]
+        };
+        for name in rows {
+            let end = row(name).rsplit(' ').next().unwrap_or_default();
+            assert!(
+                end.ends_with('s') && end.starts_with(|c: char| c.is_ascii_digit()),
+                "{name}: `{end}`\n{text}"
+            );
+        }
         let bar = frame
             .iter()
             .find(|l| l.contains("━") && l.contains("of 6"))
