@@ -90,6 +90,45 @@ pub fn events(
     }
 }
 
+/// A run that is followed from its journal, in whichever process: each look costs what happened since the last one.
+pub struct Following {
+    reader: SqliteReader,
+    run: Run,
+}
+
+impl Following {
+    /// Reads a run once.
+    ///
+    /// # Errors
+    /// When there is none, or it is damaged.
+    pub fn open(paths: &Paths, run: RunId) -> Result<Self, OpenError> {
+        let dir = paths.project_of(run).ok_or(OpenError::NoRun(run))?;
+        let reader = reader(&dir)?;
+        let run = load_run(&reader, run)?;
+        Ok(Self { reader, run })
+    }
+
+    /// Folds what happened since the last look; whether anything did.
+    ///
+    /// # Errors
+    /// When the journal is damaged, or a newer program wrote it.
+    pub fn look(&mut self) -> Result<bool, OpenError> {
+        let damaged = |run: RunId, reason: String| OpenError::Damaged { run, reason };
+        let id = self.run.id;
+        let fresh = events(&self.reader, id, self.run.seq).map_err(|e| damaged(id, e.to_string()))?;
+        for (seq, at, body) in &fresh {
+            let event = Event::from_json(body).map_err(|e| damaged(id, format!("event {seq}: {e}")))?;
+            self.run.apply(*seq, *at, &event).map_err(|e| damaged(id, format!("event {seq}: {e}")))?;
+        }
+        Ok(!fresh.is_empty())
+    }
+
+    /// The state as of the last look.
+    pub const fn run(&self) -> &Run {
+        &self.run
+    }
+}
+
 /// A stored event as an envelope.
 ///
 /// # Errors

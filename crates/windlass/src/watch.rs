@@ -20,6 +20,8 @@ use windlass_view::{LiveScreen, LiveTask, Overlay, PlainLog, RunView, Size, end_
 
 /// How often the frame is drawn at most.
 const FRAME: Duration = Duration::from_millis(100);
+/// Up to how many tasks each change is told when it comes; of more, several times a second.
+const TOLD_AT_ONCE: usize = 200;
 /// How wide plain lines may be where nobody's terminal limits them.
 const PLAIN_WIDTH: usize = 300;
 
@@ -231,7 +233,7 @@ impl<'a> Watch<'a> {
                 _ = int.recv() => Happened::Interrupt,
                 _ = term.recv() => Happened::Terminate,
                 _ = hup.recv() => Happened::HangUp,
-                _ = ticks.tick(), if self.screen.is_some() && self.asking.is_none() => Happened::Tick,
+                _ = ticks.tick(), if !self.context.global.json && self.asking.is_none() => Happened::Tick,
             };
             if let Some(end) = self.take(happened)? {
                 return Ok(end);
@@ -247,7 +249,10 @@ impl<'a> Watch<'a> {
                         self.event(seq, at, &body)?;
                     }
                     self.dirty = true;
-                    self.said()?;
+                    // Of very many tasks what changed is told together, or telling would cost more than doing.
+                    if self.run.as_ref().is_none_or(|r| r.tasks.len() <= TOLD_AT_ONCE) {
+                        self.said()?;
+                    }
                     return self.stopped();
                 }
                 Frame::Live { tasks, .. } => {
@@ -259,7 +264,12 @@ impl<'a> Watch<'a> {
                 Frame::Reply { .. } => {}
             },
             Happened::Lost => self.find_engine()?,
-            Happened::Tick => self.draw(),
+            Happened::Tick => {
+                if self.dirty {
+                    self.said()?;
+                }
+                self.draw();
+            }
             Happened::HangUp => return Ok(Some(End::Detached)),
             Happened::Interrupt => return self.interrupted(),
             Happened::Terminate => return self.terminated(),
@@ -334,6 +344,7 @@ impl<'a> Watch<'a> {
             }
         }
         if self.screen.is_none() {
+            self.dirty = false;
             let doc = query::status_doc(run, None, &self.dir);
             let lines = self.plain.update(&doc, now(), &self.context.look(PLAIN_WIDTH));
             print::err_lines(self.context, &lines);
@@ -369,6 +380,9 @@ impl<'a> Watch<'a> {
     }
 
     fn finish(&mut self) -> Result<(), ApiError> {
+        if self.dirty {
+            self.said()?;
+        }
         let Some(run) = self.run.take() else { return Ok(()) };
         if !self.context.global.json && !self.context.global.quiet {
             let git = self.context.git();

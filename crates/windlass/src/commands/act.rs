@@ -19,7 +19,7 @@ const QUIET: Duration = Duration::from_secs(2);
 
 /// Waits until runs stop. Ends with the exit code of a watched run: of the first with `--any`, else the worst.
 pub(crate) fn wait(context: &Context, args: &WaitArgs) -> Result<u8, ApiError> {
-    let mut left: Vec<RunId> = match args.runs.as_slice() {
+    let names: Vec<RunId> = match args.runs.as_slice() {
         [] => match names::project(context) {
             Some(dir) => {
                 query::unfinished(&dir).map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))?
@@ -31,19 +31,21 @@ pub(crate) fn wait(context: &Context, args: &WaitArgs) -> Result<u8, ApiError> {
     let until = args.timeout.and_then(|c| c.0).map(|ms| Instant::now() + Duration::from_millis(ms as u64));
     let mut worst = 0;
     let mut last_change = Instant::now();
-    let mut seen: Vec<u64> = Vec::new();
+    let mut left = names.into_iter().map(|run| follow_stored(context, run)).collect::<Result<Vec<_>, _>>()?;
     while !left.is_empty() {
-        let mut heads = Vec::new();
+        let mut has_changed = false;
         let mut stopped = Vec::new();
-        for run in &left {
-            let state = watch::stored(context, *run)?;
-            heads.push(state.seq);
-            if let Some(code) = watch::exit_code(&state) {
-                stopped.push((*run, code, state));
+        let mut goes_on = Vec::new();
+        for mut one in left {
+            has_changed |= look(&mut one)?;
+            match watch::exit_code(one.run()) {
+                Some(code) => stopped.push((code, one)),
+                None => goes_on.push(one),
             }
         }
-        for (run, code, state) in stopped {
-            left.retain(|r| *r != run);
+        left = goes_on;
+        for (code, one) in stopped {
+            let (run, state) = (one.run().id, one.run());
             worst = worse(worst, code);
             if context.global.json {
                 print::json(
@@ -62,8 +64,7 @@ pub(crate) fn wait(context: &Context, args: &WaitArgs) -> Result<u8, ApiError> {
         if until.is_some_and(|at| Instant::now() >= at) {
             return Ok(124);
         }
-        if heads != seen {
-            seen = heads;
+        if has_changed {
             last_change = Instant::now();
         } else if last_change.elapsed() > QUIET {
             // A run without a live engine gets one by being asked about.
@@ -74,6 +75,16 @@ pub(crate) fn wait(context: &Context, args: &WaitArgs) -> Result<u8, ApiError> {
         std::thread::sleep(LOOK_EVERY);
     }
     Ok(worst)
+}
+
+/// A run that is followed from its journal.
+fn follow_stored(context: &Context, run: RunId) -> Result<query::Following, ApiError> {
+    query::Following::open(&context.paths, run).map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))
+}
+
+/// Whether a followed run changed since the last look.
+fn look(one: &mut query::Following) -> Result<bool, ApiError> {
+    one.look().map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))
 }
 
 /// The exit code that says more: a failure over one that waits for a person, that over none.
