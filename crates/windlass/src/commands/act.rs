@@ -280,7 +280,13 @@ pub(crate) fn undo(context: &Context, args: &UndoArgs) -> Result<u8, ApiError> {
             ["undo"] => format!("windlass undo {run}"),
             _ => format!("windlass undo {run} --redo"),
         };
-        print::note(context, &format!("{} files; `{command}` takes this back", files.len()));
+        print::note(
+            context,
+            &format!(
+                "{}; `{command}` takes this back",
+                windlass_view::human::plural(files.len() as u64, "file", "files")
+            ),
+        );
     }
     Ok(0)
 }
