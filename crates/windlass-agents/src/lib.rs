@@ -10,9 +10,9 @@
 //! Rules that every parser here keeps: memory is bounded whatever the line length; no bytes make it panic; the same bytes give
 //! the same events however they are cut; no terminal event is never "done"; what cannot be read is not read as empty.
 //!
-//! Map: [`adapter`] the trait and the launch plan · [`event`] what parsers say · [`ending`] how an attempt ended · [`probe`]
+//! Map: [`mod@adapter`] the trait and the launch plan · [`event`] what parsers say · [`ending`] how an attempt ended · [`probe`]
 //! questions before a run, answered without a token · [`lines`] the bounded line reader · [`classify`] error classes by
-//! text · [`verdict`] a verifier's last word · [`text`] making foreign text safe to show · [`version`] program versions ·
+//! text · [`mod@verdict`] a verifier's last word · [`text`] making foreign text safe to show · [`version`] program versions ·
 //! [`pi`] [`command`] [`rehearsal`] [`scaffold`] the runtimes.
 
 pub mod adapter;

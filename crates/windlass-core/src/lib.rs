@@ -6,8 +6,8 @@
 //!
 //! Three functions carry everything:
 //! - [`Run::apply`] folds one event into the state, or refuses it and changes nothing;
-//! - [`accept`] turns an input from outside into the events it means, or refuses it with a reason;
-//! - [`decide`] gives the events that follow by themselves, until none do.
+//! - [`fn@accept`] turns an input from outside into the events it means, or refuses it with a reason;
+//! - [`fn@decide`] gives the events that follow by themselves, until none do.
 //!
 //! What the world must then do is [`Run::wanted`]: a function of the state alone, so that a new engine finds the same
 //! work as the one that died.

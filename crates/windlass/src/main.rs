@@ -1,7 +1,7 @@
 //! The command line of Windlass: parse, call the API, print. Nothing is decided here, and no journal is written.
 //!
 //! Map: [`cli`] the commands as types · [`context`] where a command starts from · [`host`] reaching an engine · [`names`]
-//! runs and tasks as people name them · [`print`] results and errors · [`watch`] a run to where it stops · [`commands`] one module per group of commands.
+//! runs and tasks as people name them · [`mod@print`] results and errors · [`watch`] a run to where it stops · [`commands`] one module per group of commands.
 
 mod cli;
 mod commands;

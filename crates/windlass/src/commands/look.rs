@@ -3,9 +3,9 @@
 //! Everything here reads the journal and the files of a run in this process. Nothing is written but what is asked for on
 //! standard output, except that the summary of `windlass` alone keeps when it was last shown.
 //!
-//! Map: [`runs`] `list`, `status`, `show` · [`home`] the summary · [`events`] the journal · [`logs`] what workers wrote,
-//! with [`sections`] which files that is, [`reading`] what is in them and [`entry`] how it looks · [`diff`] ·
-//! [`artifacts`] · [`graph`] · [`target`] what a word names, [`here`] what a folder belongs to · [`journal`] following a
+//! Map: [`runs`] `list`, `status`, `show` · [`mod@home`] the summary · [`mod@events`] the journal · [`mod@logs`] what workers wrote,
+//! with [`sections`] which files that is, [`reading`] what is in them and [`entry`] how it looks · [`mod@diff`] ·
+//! [`mod@artifacts`] · [`mod@graph`] · [`target`] what a word names, [`here`] what a folder belongs to · [`journal`] following a
 //! run without an engine · [`escape`] foreign bytes made safe · [`out`] standard output in bulk.
 
 mod artifacts;

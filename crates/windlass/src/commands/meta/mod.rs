@@ -1,6 +1,6 @@
 //! The program itself: what it needs, its version, its manual.
 //!
-//! Map: [`doctor`] · [`docs`] generated reference pages · [`man`] the manual page.
+//! Map: [`mod@doctor`] · [`mod@docs`] generated reference pages · [`mod@man`] the manual page.
 
 mod docs;
 mod doctor;

@@ -1,7 +1,7 @@
 //! Setting up: the project, its resources, what of it is trusted, and settings.
 //!
-//! Map: [`view`] what there is · [`ask`] questions on a terminal · [`init`] · [`resources`] agents, teams, workflows, skills ·
-//! [`check`] `validate` and `recommend` · [`trust`] · [`config`].
+//! Map: [`view`] what there is · [`ask`] questions on a terminal · [`mod@init`] · [`mod@resources`] agents, teams, workflows, skills ·
+//! [`check`] `validate` and `recommend` · [`mod@trust`] · [`mod@config`].
 
 mod ask;
 mod check;
