@@ -108,12 +108,13 @@ fn after_failure(run: &Run, task: &Task, attempt: &Attempt, at: Millis) -> Next 
         failure.class,
         ErrorClass::Auth | ErrorClass::Quota | ErrorClass::BadRequest | ErrorClass::Context
     ) && fallback_left(run, task);
-    if (failure.class.is_retryable() || may_fall_back) && task.used < task.spec.attempts {
-        if task.spec.repeat_never {
-            return Next::Attention(
-                failure.hint("the step says `repeat: never`; look at the tree, then retry it"),
-            );
-        }
+    let may_help = failure.class.is_retryable() || may_fall_back;
+    if may_help && task.spec.repeat_never {
+        return Next::Attention(
+            failure.hint("the step says `repeat: never`; look at the tree, then retry it"),
+        );
+    }
+    if may_help && task.used < task.spec.attempts {
         let tries = failures_in_a_row(task);
         return Next::Again {
             not_before: at.saturating_add(backoff_ms(run, task, tries)),

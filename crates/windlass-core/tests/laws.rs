@@ -276,6 +276,7 @@ impl Sim {
                     model: None,
                     result: None,
                     artifacts: vec![],
+                    exit: None,
                     failure: class.map(|k| Failure::new(k, "x")),
                     verdict: None,
                 };

@@ -438,11 +438,7 @@ fn task_doc(run: &Run, task: &Task, dir: &RunDir) -> TaskDoc {
                 model: end.and_then(|e| e.model.clone()).or_else(|| a.model.clone()),
                 started_at: a.started_at,
                 ended_at: a.ended_at,
-                exit: end.and_then(|e| match e.outcome {
-                    Outcome::Clean => Some(0),
-                    Outcome::Exit(code) => Some(code),
-                    _ => None,
-                }),
+                exit: end.and_then(|e| e.exit),
                 error_class: end.and_then(|e| e.failure.as_ref()).map(|f| f.class.to_string()).or_else(
                     || (a.status == windlass_events::AttemptStatus::Lost).then(|| "lost".to_owned()),
                 ),

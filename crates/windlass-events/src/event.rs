@@ -104,6 +104,9 @@ pub struct ResultRef {
 pub struct AttemptEnd {
     /// Outcome.
     pub outcome: Outcome,
+    /// Exit code of the program, whatever the outcome; `None` when a signal ended it or it never ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<i32>,
     /// Totals of the attempt.
     #[serde(default, skip_serializing_if = "Usage::is_zero")]
     pub usage: Usage,

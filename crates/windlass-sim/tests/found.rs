@@ -132,6 +132,7 @@ impl Bench {
             model: None,
             result: None,
             artifacts: vec![],
+            exit: None,
             failure: class.map(|c| Failure::new(c, "x")),
             verdict: None,
         };

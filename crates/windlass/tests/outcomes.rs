@@ -216,15 +216,15 @@ fn outcomes_of_agents_are_told_apart() {
     );
     for (step, wanted) in [
         ("clean", json!(["completed", [["completed", 0, null]]])),
-        ("provider", json!(["failed", [["failed", null, "bad_request"]]])),
+        ("provider", json!(["failed", [["failed", 0, "bad_request"]]])),
         // Two starts are allowed; a wrong key is not tried twice.
-        ("auth", json!(["failed", [["failed", null, "auth"]]])),
-        ("empty", json!(["failed", [["failed", null, "empty_output"]]])),
-        ("cut", json!(["failed", [["failed", null, "no_terminal_event"]]])),
+        ("auth", json!(["failed", [["failed", 0, "auth"]]])),
+        ("empty", json!(["failed", [["failed", 0, "empty_output"]]])),
+        ("cut", json!(["failed", [["failed", 0, "no_terminal_event"]]])),
         ("nonzero", json!(["failed", [["failed", 9, "exit"]]])),
         ("silent", json!(["failed", [["failed", null, "silence"]]])),
         ("slow", json!(["failed", [["failed", null, "wall_clock"]]])),
-        ("unscripted", json!(["failed", [["failed", null, "bad_request"]]])),
+        ("unscripted", json!(["failed", [["failed", 0, "bad_request"]]])),
     ] {
         assert_eq!(facts(task(&status, step)), wanted, "{step}: {:#}", task(&status, step));
     }
@@ -261,11 +261,11 @@ fn what_may_pass_is_tried_again_and_what_may_not_is_not() {
          ## wrong\nrole: player\nattempts: 3\n\ngo\n",
     );
     let overloaded = facts(task(&status, "overloaded"));
-    assert_eq!(overloaded, json!(["completed", [["failed", null, "overloaded"], ["completed", 0, null]]]));
+    assert_eq!(overloaded, json!(["completed", [["failed", 0, "overloaded"], ["completed", 0, null]]]));
     // Not more than the stated worst case.
     let never = facts(task(&status, "never"));
-    assert_eq!(never, json!(["failed", [["failed", null, "rate_limit"], ["failed", null, "rate_limit"]]]));
-    assert_eq!(facts(task(&status, "wrong")), json!(["failed", [["failed", null, "quota"]]]));
+    assert_eq!(never, json!(["failed", [["failed", 0, "rate_limit"], ["failed", 0, "rate_limit"]]]));
+    assert_eq!(facts(task(&status, "wrong")), json!(["failed", [["failed", 0, "quota"]]]));
     assert_eq!(status["run"]["worst_case_starts"], 8);
 
     // A back-off lies between the attempts, and each is one start: the worker itself counts them.

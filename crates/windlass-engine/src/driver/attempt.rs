@@ -173,6 +173,7 @@ impl Attempt<'_> {
             model: None,
             result: None,
             artifacts: Vec::new(),
+            exit: None,
             failure: Some(failure),
             verdict: None,
         };
@@ -192,6 +193,7 @@ impl Attempt<'_> {
             model: None,
             result,
             artifacts: Vec::new(),
+            exit: None,
             failure: None,
             verdict: None,
         };
@@ -483,7 +485,7 @@ impl Attempt<'_> {
                 );
             }
         };
-        let redacted = ending.redacted;
+        let (redacted, exit) = (ending.redacted, ending.exit);
         let ending = ending.ending;
         let mut end = AttemptEnd {
             outcome: ending.outcome,
@@ -492,6 +494,7 @@ impl Attempt<'_> {
             model: ending.model,
             result: None,
             artifacts: Vec::new(),
+            exit,
             failure: ending.failure,
             verdict: None,
         };

@@ -36,6 +36,8 @@ pub(crate) enum Heard {
 pub(crate) struct Finished {
     pub(crate) ending: Ending,
     pub(crate) redacted: bool,
+    /// Exit code of the program.
+    pub(crate) exit: Option<i32>,
 }
 
 /// A reader of a spool with the state of its parser.
@@ -248,7 +250,11 @@ impl Follower {
         let Some(end) = &self.end else { return Err(SpoolError::NoClaim) };
         let mut events = Vec::new();
         let ending = self.parser.finish(&worker_end(end), &mut events);
-        Ok(Finished { ending, redacted: end.redactions > 0 })
+        let exit = match end.exit {
+            Some(AgentExit::Code(code)) => Some(code),
+            _ => None,
+        };
+        Ok(Finished { ending, redacted: end.redactions > 0, exit })
     }
 }
 

@@ -41,6 +41,10 @@ fn kill_in_the_second_request(victim: Victim) {
     world.server.wait_held("second", 1);
     let pi = pi_pid(&world);
     let shim = parent(pi);
+    // What a killed shim had not yet read of its worker's pipe is lost with it; the call must be on disk to be named.
+    wait_until("the call is in the spool", || {
+        world.user.run(["logs", &format!("{run}/execute")]).out().contains("begun.txt")
+    });
     old.store(pi, Ordering::SeqCst);
     signal_pid(if victim == Victim::Worker { pi } else { shim }, 9);
 
