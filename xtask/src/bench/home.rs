@@ -42,6 +42,20 @@ impl Home {
         Ok(home)
     }
 
+    /// Makes the project a git repository with one commit.
+    pub(super) fn begin_git(&self) -> Result<()> {
+        let author = ["-c", "user.name=Bench", "-c", "user.email=bench@localhost"];
+        for args in [&["init", "-q"][..], &["commit", "-q", "--allow-empty", "-m", "Begin"]] {
+            let mut git = Command::new("git");
+            plain_environment(&mut git);
+            git.args(author).args(args).current_dir(self.project()).stdin(Stdio::null());
+            if !git.status().context("cannot start git")?.success() {
+                bail!("`git {}` failed", args.join(" "));
+            }
+        }
+        Ok(())
+    }
+
     /// Replaces the configuration; a daemon that runs has read the former one.
     pub(super) fn configure(&self, workers: u64, more: &str) -> Result<()> {
         let run = workers.min(64);

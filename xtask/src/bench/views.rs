@@ -14,7 +14,7 @@ const WORKERS: u64 = 64;
 
 pub(super) fn measure(bench: &Bench, table: &mut Table) -> Result<()> {
     table.part(format!(
-        "## Looking (on {})\n\nEach is a process of its own, from its start to its end. The long journal is that of one run \
+        "## Looking (on {})\n\nIn a git repository. Each is a process of its own, from its start to its end. The long journal is that of one run \
          of {WORKERS} tasks whose agents report what they used again and again.",
         bench.place()?.name
     ));
@@ -58,6 +58,7 @@ fn long_journal(bench: &Bench, table: &mut Table) -> Result<()> {
     // One event per reply; at this pace none is passed over. Engines are told of output every 100 ms.
     let config = pi_config(bench, &format!("usage:{}:110", events / WORKERS + 1));
     let mut home = Home::new(bench, bench.place()?, "journal", WORKERS, &config)?;
+    home.begin_git()?;
     home.pi_agent("teller")?;
     let steps: String = (0..WORKERS).map(|i| format!("## t{i}\nrole: teller\n\nDo it.\n\n")).collect();
     home.team("tellers", "teller", &steps)?;
@@ -75,6 +76,7 @@ fn long_journal(bench: &Bench, table: &mut Table) -> Result<()> {
 fn many_runs(bench: &Bench, table: &mut Table) -> Result<()> {
     let count: usize = if bench.quick { 100 } else { 1_000 };
     let mut home = Home::new(bench, bench.place()?, "runs", bench.jobs, "")?;
+    home.begin_git()?;
     home.command_agent("noop", &[&bench.noop.to_string_lossy()])?;
     home.start()?;
     for i in 0..count {
