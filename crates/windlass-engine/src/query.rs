@@ -1,9 +1,12 @@
 //! Looking: runs by name, state from the journal, the stable documents. Reads only, in whichever process asks.
 
+pub use crate::driver::follow::worker_end;
+
 use crate::driver::projects::{OpenError, load_run};
 use crate::driver::trees;
 use crate::paths::{Paths, RunDir};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use windlass_api::status::{
     AttemptDoc, BudgetDoc, CapDoc, ChangesDoc, ErrorDoc, EvidenceDoc, GateDoc, Light, ListDoc, ListedRun,
     ProgramDoc, ResultDoc, RunDoc, StatusDoc, TaskDoc, TreeDoc, UsageDoc, WaitingDoc,
@@ -16,22 +19,22 @@ use windlass_events::{
     Envelope, ErrorClass, Event, Millis, Outcome, Proof, RunId, RunStatus, Seq, TaskStatus, Usage,
 };
 use windlass_git::{Git, Repo};
-use windlass_store::{ListFilter, ReadStore, SqliteReader, SqliteStore, StoreError};
+use windlass_store::{ListFilter, OwnerFiles, ReadStore, RunRow, SqliteReader, StoreError};
 
-/// Opens a project's store for reading; owners are the user's.
+/// Opens a project's store for reading. Who lives is told by the user's owner files: engines have them for all projects together.
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn reader(dir: &Path) -> Result<SqliteReader, StoreError> {
-    SqliteStore::open_readonly(dir)
+pub fn reader(paths: &Paths, dir: &Path) -> Result<SqliteReader, StoreError> {
+    SqliteReader::open_with(dir, Arc::new(OwnerFiles(paths.owners())))
 }
 
 /// Unfinished runs of a project, newest first.
 ///
 /// # Errors
 /// When its store cannot be read.
-pub fn unfinished(dir: &Path) -> Result<Vec<RunId>, StoreError> {
-    let reader = reader(dir)?;
+pub fn unfinished(paths: &Paths, dir: &Path) -> Result<Vec<RunId>, StoreError> {
+    let reader = reader(paths, dir)?;
     let listed = reader.list(ListFilter { unfinished: true, newest: None })?;
     Ok(listed.into_iter().map(|l| l.run).collect())
 }
@@ -67,7 +70,7 @@ pub fn stops() -> Vec<PathBuf> {
 /// When there is none, or it is damaged.
 pub fn load(paths: &Paths, run: RunId) -> Result<(Run, RunDir), OpenError> {
     let dir = paths.project_of(run).ok_or(OpenError::NoRun(run))?;
-    let state = load_run(&reader(&dir)?, run)?;
+    let state = load_run(&reader(paths, &dir)?, run)?;
     Ok((state, RunDir::of(&dir, run)))
 }
 
@@ -103,7 +106,7 @@ impl Following {
     /// When there is none, or it is damaged.
     pub fn open(paths: &Paths, run: RunId) -> Result<Self, OpenError> {
         let dir = paths.project_of(run).ok_or(OpenError::NoRun(run))?;
-        let reader = reader(&dir)?;
+        let reader = reader(paths, &dir)?;
         let run = load_run(&reader, run)?;
         Ok(Self { reader, run })
     }
@@ -137,14 +140,29 @@ pub fn envelope(run: RunId, (seq, at, body): &(Seq, Millis, String)) -> Result<E
     Ok(Envelope { run, seq: *seq, at: *at, event: Event::from_json(body)? })
 }
 
+/// What the index keeps of a run, for lists. A cache: the journal is true.
+pub fn index_row(run: &Run) -> RunRow {
+    RunRow {
+        run: run.id,
+        created_at: run.created_at,
+        updated_at: run.updated_at,
+        status: run.status().to_string(),
+        proof: run.proof().to_string(),
+        goal: run.spec.goal.clone(),
+        team: run.spec.shape.team.clone().unwrap_or_default(),
+        cwd: run.spec.cwd.clone(),
+        terminal: run.is_ended(),
+    }
+}
+
 /// Runs of projects, newest first.
 ///
 /// # Errors
 /// When a store cannot be read.
-pub fn list(projects: &[PathBuf], newest: Option<usize>) -> Result<ListDoc, OpenError> {
+pub fn list(paths: &Paths, projects: &[PathBuf], newest: Option<usize>) -> Result<ListDoc, OpenError> {
     let mut runs = Vec::new();
     for dir in projects {
-        let reader = match reader(dir) {
+        let reader = match reader(paths, dir) {
             Ok(reader) => reader,
             Err(StoreError::NotFound { .. }) => continue,
             Err(e) => return Err(e.into()),
@@ -517,5 +535,25 @@ fn note(run: &Run, task: &Task) -> Option<String> {
         }
         Phase::Lost(_) => Some("its shim vanished; what it left is being ended".to_owned()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use windlass_store::{OwnerLock, SqliteStore};
+
+    #[test]
+    fn who_lives_is_told_by_the_users_owner_files() {
+        let home = tempfile::tempdir().unwrap();
+        let paths =
+            Paths::find(Some(home.path()), Some(home.path().join("state")), None, home.path()).unwrap();
+        let dir = paths.project("here-0");
+        drop(SqliteStore::open_with(&dir, Arc::new(OwnerFiles(paths.owners()))).unwrap());
+        let lock = OwnerLock::create(&paths.owners()).unwrap();
+        let (reader, id) = (reader(&paths, &dir).unwrap(), lock.id().clone());
+        assert!(reader.is_alive(&id));
+        drop(lock);
+        assert!(!reader.is_alive(&id));
     }
 }

@@ -22,9 +22,9 @@ pub(crate) fn project(context: &Context) -> Option<PathBuf> {
 }
 
 /// Runs of a project, newest first.
-fn runs_of(dir: &std::path::Path) -> Result<Vec<RunId>, ApiError> {
+fn runs_of(context: &Context, dir: &std::path::Path) -> Result<Vec<RunId>, ApiError> {
     let broken = |e: &dyn std::fmt::Display| ApiError::new(ErrorKind::Missing, e.to_string());
-    let reader = query::reader(dir).map_err(|e| broken(&e))?;
+    let reader = query::reader(&context.paths, dir).map_err(|e| broken(&e))?;
     let filter = ListFilter { unfinished: false, newest: Some(LOOKED_THROUGH) };
     Ok(reader.list(filter).map_err(|e| broken(&e))?.into_iter().map(|l| l.run).collect())
 }
@@ -36,7 +36,7 @@ fn newest(context: &Context) -> Result<RunId, ApiError> {
             .hint("`windlass run \"…\"` begins; `windlass list --all` shows every run")
     };
     let dir = project(context).ok_or_else(none)?;
-    runs_of(&dir)?.first().copied().ok_or_else(none)
+    runs_of(context, &dir)?.first().copied().ok_or_else(none)
 }
 
 /// Which run a command that only looks is about: the newest of this project when none is named, and then says which.
@@ -57,7 +57,8 @@ pub(crate) fn to_act(context: &Context, name: Option<&str>) -> Result<RunId, Api
         return run(context, name);
     }
     let unfinished = match project(context) {
-        Some(dir) => query::unfinished(&dir).map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))?,
+        Some(dir) => query::unfinished(&context.paths, &dir)
+            .map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))?,
         None => Vec::new(),
     };
     match unfinished.as_slice() {

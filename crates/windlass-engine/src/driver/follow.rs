@@ -259,7 +259,7 @@ impl Follower {
 }
 
 /// The shim's facts in the words of the adapters.
-pub(crate) fn worker_end(end: &EndRecord) -> WorkerEnd {
+pub fn worker_end(end: &EndRecord) -> WorkerEnd {
     let (exit, signal) = match end.exit {
         Some(AgentExit::Code(code)) => (Some(code), None),
         Some(AgentExit::Signal(signal)) => (None, Some(signal)),

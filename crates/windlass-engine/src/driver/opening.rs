@@ -23,7 +23,9 @@ impl Loop {
 
     pub(super) fn visit_project(&mut self, dir: std::path::PathBuf) {
         self.visits += 1;
-        self.slowly(move |_| Ready::Unfinished(crate::query::unfinished(&dir).unwrap_or_default()));
+        self.slowly(move |ctx| {
+            Ready::Unfinished(crate::query::unfinished(ctx.projects.paths(), &dir).unwrap_or_default())
+        });
     }
 
     /// Opens a run that is not led here, for a request or for itself. A run that another engine leads is left to it.

@@ -5,13 +5,14 @@ use crate::driver::context::{Key, LiveCell, Msg, now};
 use crate::driver::launch::Job;
 use crate::driver::{Live, Loop, gate, trees};
 use crate::machine::{CommitFailure, In, Out, Part};
+use crate::query;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
-use windlass_core::{Effect, FOLD_VERSION, Input, Run};
+use windlass_core::{Effect, FOLD_VERSION, Input};
 use windlass_events::{RunId, Seq};
-use windlass_store::{Append, AppendError, LeaseError, LeaseName, Record, RunRow, Store};
+use windlass_store::{Append, AppendError, LeaseError, LeaseName, Record, Store};
 
 /// A run of fewer events than this is folded as fast as its snapshot is read.
 const SNAPSHOT_WORTH: Seq = 200;
@@ -166,7 +167,7 @@ impl Loop {
         let Some(home) = self.homes.get(&run).cloned() else { return };
         if self.indexed.get(&run) != Some(&row) {
             self.indexed.insert(run, row);
-            let row = index_row(state);
+            let row = query::index_row(state);
             home.project.post(move |store| {
                 // A cache: whoever lists folds the journal where it is behind.
                 let _ = store.index_put(&[row]);
@@ -269,20 +270,5 @@ fn failure(e: AppendError) -> CommitFailure {
         AppendError::Fenced { .. } => CommitFailure::Fenced(text),
         AppendError::Commit(_) => CommitFailure::Unavailable(text),
         _ => CommitFailure::Conflict(text),
-    }
-}
-
-/// The index row of a run.
-pub(crate) fn index_row(run: &Run) -> RunRow {
-    RunRow {
-        run: run.id,
-        created_at: run.created_at,
-        updated_at: run.updated_at,
-        status: run.status().to_string(),
-        proof: run.proof().to_string(),
-        goal: run.spec.goal.clone(),
-        team: run.spec.shape.team.clone().unwrap_or_default(),
-        cwd: run.spec.cwd.clone(),
-        terminal: run.is_ended(),
     }
 }

@@ -53,13 +53,14 @@ type Job = Box<dyn FnOnce(&mut SqliteStore) + Send>;
 pub struct Project {
     /// Folder.
     pub dir: PathBuf,
+    owners: PathBuf,
     jobs: mpsc::Sender<Job>,
 }
 
 impl Project {
     fn open(dir: &Path, owners: PathBuf) -> Result<Self, OpenError> {
         make_private(dir)?;
-        let mut store = SqliteStore::open_with(dir, Arc::new(OwnerFiles(owners)))?;
+        let mut store = SqliteStore::open_with(dir, Arc::new(OwnerFiles(owners.clone())))?;
         let (jobs, queue) = mpsc::channel::<Job>();
         std::thread::Builder::new()
             .name("windlass-store".into())
@@ -70,7 +71,7 @@ impl Project {
                 }
             })
             .map_err(|source| PathError::Make { path: dir.to_owned(), source })?;
-        Ok(Self { dir: dir.to_owned(), jobs })
+        Ok(Self { dir: dir.to_owned(), owners, jobs })
     }
 
     /// Hands a job to the writing thread and does not wait.
@@ -103,7 +104,7 @@ impl Project {
     /// # Errors
     /// When the store cannot be read.
     pub fn reader(&self) -> Result<SqliteReader, StoreError> {
-        SqliteStore::open_readonly(&self.dir)
+        SqliteReader::open_with(&self.dir, Arc::new(OwnerFiles(self.owners.clone())))
     }
 
     /// The files of a run.

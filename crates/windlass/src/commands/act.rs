@@ -21,9 +21,8 @@ const QUIET: Duration = Duration::from_secs(2);
 pub(crate) fn wait(context: &Context, args: &WaitArgs) -> Result<u8, ApiError> {
     let names: Vec<RunId> = match args.runs.as_slice() {
         [] => match names::project(context) {
-            Some(dir) => {
-                query::unfinished(&dir).map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))?
-            }
+            Some(dir) => query::unfinished(&context.paths, &dir)
+                .map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))?,
             None => Vec::new(),
         },
         some => some.iter().map(|name| names::run(context, name)).collect::<Result<_, _>>()?,
@@ -340,7 +339,8 @@ pub(crate) fn steer(context: &Context, args: &SteerArgs) -> Result<u8, ApiError>
     let until = Instant::now() + Duration::from_secs(30);
     loop {
         let dir = context.paths.project_of(run).unwrap_or_default();
-        let reader = query::reader(&dir).map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))?;
+        let reader = query::reader(&context.paths, &dir)
+            .map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))?;
         let events = query::events(&reader, run, state.seq)
             .map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))?;
         for stored in &events {

@@ -52,7 +52,8 @@ fn seen_file(context: &Context) -> PathBuf {
 fn gather(context: &Context, now: Millis) -> Result<Home, ApiError> {
     let seen = std::fs::read_to_string(seen_file(context)).ok().and_then(|t| t.trim().parse::<Millis>().ok());
     let since = seen.unwrap_or(now - FIRST_LOOK);
-    let all = query::list(&context.paths.all_projects(), Some(LOOKED_AT)).map_err(missing)?.runs;
+    let all =
+        query::list(&context.paths, &context.paths.all_projects(), Some(LOOKED_AT)).map_err(missing)?.runs;
     let any = !all.is_empty();
     let mut home = Home::default();
     for run in all {

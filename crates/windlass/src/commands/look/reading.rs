@@ -3,7 +3,8 @@
 use super::entry::{Entry, What};
 use super::sections::Section;
 use std::path::Path;
-use windlass_agents::{Parser, Stopped, Stream, WorkerEnd, WorkerEvent};
+use windlass_agents::{Parser, Stream, WorkerEvent};
+use windlass_engine::query::worker_end;
 use windlass_events::Millis;
 use windlass_worker::spool::{FrameKind, SpoolError};
 use windlass_worker::{AgentExit, EndRecord, SpoolReader, StoppedBy};
@@ -232,25 +233,6 @@ fn ending(end: &EndRecord) -> Option<String> {
         (None, None) => "how it ended could not be seen".to_owned(),
     };
     Some(what)
-}
-
-/// The shim's facts in the words of the parsers.
-fn worker_end(end: &EndRecord) -> WorkerEnd {
-    let (exit, signal) = match end.exit {
-        Some(AgentExit::Code(code)) => (Some(code), None),
-        Some(AgentExit::Signal(signal)) => (None, Some(signal)),
-        None => (None, None),
-    };
-    let stopped = end.stopped_by.map(|by| match by {
-        StoppedBy::Cancel | StoppedBy::Terminated | StoppedBy::Voided => Stopped::Cancel,
-        StoppedBy::Drain => Stopped::AfterEnd,
-        StoppedBy::Silence => Stopped::Silence,
-        StoppedBy::Wall => Stopped::Wall,
-        StoppedBy::OutputLimit => Stopped::OutputLimit,
-        StoppedBy::CannotStart => Stopped::CannotStart(end.cannot_start.clone().unwrap_or_default()),
-        StoppedBy::Tied => Stopped::Tied,
-    });
-    WorkerEnd { exit, signal, stopped, truncated: end.truncated }
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ const LIVE_WITHIN: Duration = Duration::from_millis(250);
 pub(crate) fn list(context: &Context, args: &ListArgs) -> Result<u8, ApiError> {
     let projects = if args.all { context.paths.all_projects() } else { here::projects(context) };
     let asked = args.limit.saturating_add(1);
-    let mut doc = query::list(&projects, Some(asked)).map_err(missing)?;
+    let mut doc = query::list(&context.paths, &projects, Some(asked)).map_err(missing)?;
     let more = doc.runs.len() > args.limit;
     doc.runs.truncate(args.limit);
     if context.global.json {

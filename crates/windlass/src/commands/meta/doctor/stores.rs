@@ -6,11 +6,11 @@ use crate::host::VERSION;
 use std::path::Path;
 use std::sync::Arc;
 use windlass_core::{FOLD_VERSION, Run};
-use windlass_engine::RunDir;
 use windlass_engine::driver::projects::load_run;
+use windlass_engine::{RunDir, query};
 use windlass_events::{Event, RunId, Seq, VOCABULARY};
 use windlass_store::{
-    Lease, LeaseError, LeaseName, ListFilter, Owner, OwnerFiles, OwnerLock, ReadStore, RunRow, Snapshot,
+    Lease, LeaseError, LeaseName, ListFilter, Owner, OwnerFiles, OwnerLock, ReadStore, Snapshot,
     SqliteReader, SqliteStore, Store, StoreError,
 };
 use windlass_view::human::plural;
@@ -49,7 +49,7 @@ enum Kind {
 
 fn project(context: &Context, dir: &Path, fix: bool, report: &mut Report) {
     let slug = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let reader = match SqliteStore::open_readonly(dir) {
+    let reader = match query::reader(&context.paths, dir) {
         Ok(reader) => reader,
         Err(e) => {
             report.fail(slug, e.to_string(), "");
@@ -252,26 +252,12 @@ fn mend_held(store: &mut SqliteStore, lease: &Lease, found: &Wrong) -> Result<St
         if let Ok(bytes) = serde_json::to_vec(&state) {
             store.put_snapshot(run, &Snapshot { seq: state.seq, fold_version: FOLD_VERSION, bytes })?;
         }
-        store.index_put(&[row(&state)])?;
+        store.index_put(&[query::index_row(&state)])?;
         if text.is_empty() {
             "its state was made again from its journal".clone_into(&mut text);
         }
     }
     Ok(text)
-}
-
-fn row(run: &Run) -> RunRow {
-    RunRow {
-        run: run.id,
-        created_at: run.created_at,
-        updated_at: run.updated_at,
-        status: run.status().to_string(),
-        proof: run.proof().to_string(),
-        goal: run.spec.goal.clone(),
-        team: run.spec.shape.team.clone().unwrap_or_default(),
-        cwd: run.spec.cwd.clone(),
-        terminal: run.is_ended(),
-    }
 }
 
 /// Processes of attempts whose shim is gone, by their marker.
