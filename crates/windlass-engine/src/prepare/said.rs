@@ -1,0 +1,67 @@
+//! What is said of a run before it begins.
+
+use windlass_api::response::{PlanDoc, PlannedTask};
+use windlass_events::spec::{GateSource, RunSpec};
+use windlass_events::{Access, TaskSpec};
+
+pub(super) fn plan_doc(spec: &RunSpec, tasks: &[TaskSpec], worst_case_starts: u64) -> PlanDoc {
+    let source = |s: GateSource| match s {
+        GateSource::User => "--gate",
+        GateSource::Step => "the workflow",
+        GateSource::Config => "config",
+        GateSource::Detected => "detected",
+    };
+    let mut caps = Vec::new();
+    if let Some(usd) = spec.caps.microusd {
+        caps.push(format!("${:.2}", usd as f64 / 1e6));
+    }
+    if let Some(tokens) = spec.caps.tokens {
+        caps.push(format!("{tokens} tokens"));
+    } else if let Some(tokens) = spec.caps.unpriced_tokens {
+        caps.push(format!("{tokens} tokens where no price is known"));
+    }
+    if let Some(ms) = spec.caps.wall_ms {
+        caps.push(windlass_resources::duration::show(Some(ms)));
+    }
+    PlanDoc {
+        shape: format!(
+            "{}: {} · {} · --team NAME for another",
+            spec.shape.team.as_deref().unwrap_or(&spec.shape.workflow),
+            spec.shape.reason,
+            match tasks.iter().filter(|t| t.runtime.is_model()).count() {
+                0 => "commands only".to_owned(),
+                1 => "1 agent start".to_owned(),
+                n => format!("{n} agent starts"),
+            }
+        ),
+        tasks: tasks
+            .iter()
+            .map(|t| {
+                let agent = spec.agents.get(&t.agent);
+                let program = spec.programs.get(&t.runtime);
+                let mut models: Vec<String> = Vec::new();
+                models.extend(
+                    t.model
+                        .clone()
+                        .or_else(|| agent.and_then(|a| a.model.clone()))
+                        .or_else(|| program.and_then(|p| p.model.clone())),
+                );
+                models.extend(agent.into_iter().flat_map(|a| a.fallback_models.iter().cloned()));
+                PlannedTask {
+                    id: t.id.clone(),
+                    role: t.role.clone(),
+                    agent: t.agent.clone(),
+                    runtime: t.runtime.to_string(),
+                    models,
+                    depends_on: t.depends_on.clone(),
+                    attempts: t.attempts,
+                    writes: t.access == Access::Write,
+                }
+            })
+            .collect(),
+        gates: spec.gates.iter().map(|g| format!("{} ({})", g.command, source(g.source))).collect(),
+        worst_case_starts,
+        caps,
+        notices: spec.notices.clone(),
+    }
+}
