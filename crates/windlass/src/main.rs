@@ -1,8 +1,9 @@
 //! The command line of Windlass: parse, call the API, print. Nothing is decided here, and no journal is written.
 //!
-//! Map: [`cli`] the commands as types · [`context`] where a command starts from · [`host`] reaching an engine · [`names`]
+//! Map: [`mod@ask`] questions on a terminal · [`cli`] the commands as types · [`context`] where a command starts from · [`host`] reaching an engine · [`names`]
 //! runs and tasks as people name them · [`mod@print`] results and errors · [`watch`] a run to where it stops · [`commands`] one module per group of commands.
 
+mod ask;
 mod cli;
 mod commands;
 mod context;

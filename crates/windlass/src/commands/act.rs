@@ -4,13 +4,15 @@ use crate::cli::{CancelArgs, ResumeArgs, RetryArgs, RmArgs, SteerArgs, UndoArgs,
 use crate::commands::run::choice;
 use crate::context::Context;
 use crate::watch::{self, End, Options};
-use crate::{host, names, print};
+use crate::{ask, host, names, print};
 use std::io::Read;
 use std::time::{Duration, Instant};
 use windlass_api::{ApiError, Client, ErrorKind, Reply, Request};
 use windlass_core::Run;
 use windlass_engine::query;
 use windlass_events::{RunId, TaskStatus};
+use windlass_view::theme::Tone;
+use windlass_view::{Line, human};
 
 /// How often `wait` looks.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
@@ -228,10 +230,7 @@ fn follow(context: &Context, client: Client, run: RunId, detach: bool) -> Result
 
 /// Takes a run's changes back, or puts them back.
 pub(crate) fn undo(context: &Context, args: &UndoArgs) -> Result<u8, ApiError> {
-    let run = match args.run.as_deref() {
-        Some(name) => names::run(context, name)?,
-        None => return named_to_act(context, None).map(|_| 2),
-    };
+    let run = named_to_act(context, args.run.as_deref())?;
     let ask = |dry_run| {
         let request = Request::Undo { run, force: args.force, redo: args.redo, dry_run };
         host::ask(context, &request).map(|(_, reply)| reply)
@@ -239,30 +238,33 @@ pub(crate) fn undo(context: &Context, args: &UndoArgs) -> Result<u8, ApiError> {
     let Reply::Undone { files, .. } = ask(true)? else {
         return Err(ApiError::new(ErrorKind::Internal, "the engine gave no list of files"));
     };
-    let list = |files: &[windlass_api::response::UndoFile]| -> String {
-        files.iter().map(|f| format!("  {:<13} {}\n", f.what, f.path)).collect()
-    };
+    let list: Vec<Line> = files
+        .iter()
+        .map(|f| {
+            let mut line = Line::new();
+            line.space(2).push(Tone::Dim, &f.what).pad_to(16).push(Tone::Plain, &f.path);
+            line
+        })
+        .collect();
     if args.dry_run {
         if context.global.json {
             print::json(&serde_json::json!({ "run": run, "files": files, "dry_run": true }))?;
         } else {
-            print::out(list(&files).as_bytes())?;
+            print::lines(context, &list)?;
             print::note(context, "nothing was changed");
         }
         return Ok(0);
     }
+    let count =
+        |files: &[windlass_api::response::UndoFile]| human::plural(files.len() as u64, "file", "files");
     if !context.global.yes {
         if !context.can_ask() {
-            return Err(ApiError::new(ErrorKind::Usage, format!("this would change {} files", files.len()))
+            return Err(ApiError::new(ErrorKind::Usage, format!("this would change {}", count(&files)))
                 .hint("`--yes` does it; `--dry-run` lists them"));
         }
-        print::err_lines(context, &[]);
-        eprint_raw(&list(&files));
-        if !confirm(&format!(
-            "{} these {} files?",
-            if args.redo { "put back" } else { "take back" },
-            files.len()
-        )) {
+        print::err_lines(context, &list);
+        let what = if args.redo { "Put back" } else { "Take back" };
+        if !ask::confirm(context, &format!("{what} {}?", count(&files)), false) {
             print::note(context, "nothing was changed");
             return Ok(0);
         }
@@ -273,34 +275,10 @@ pub(crate) fn undo(context: &Context, args: &UndoArgs) -> Result<u8, ApiError> {
     if context.global.json {
         print::json(&serde_json::json!({ "run": run, "files": files, "dry_run": false }))?;
     } else {
-        let back = if args.redo { "undo" } else { "undo --redo" };
-        let words: Vec<&str> = back.split(' ').collect();
-        let command = match words.as_slice() {
-            ["undo"] => format!("windlass undo {run}"),
-            _ => format!("windlass undo {run} --redo"),
-        };
-        print::note(
-            context,
-            &format!(
-                "{}; `{command}` takes this back",
-                windlass_view::human::plural(files.len() as u64, "file", "files")
-            ),
-        );
+        let redo = if args.redo { "" } else { " --redo" };
+        print::note(context, &format!("{}; `windlass undo {run}{redo}` takes this back", count(&files)));
     }
     Ok(0)
-}
-
-fn eprint_raw(text: &str) {
-    use std::io::Write;
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
-}
-
-/// Asks a person yes or no; anything but yes is no.
-pub(crate) fn confirm(question: &str) -> bool {
-    eprint_raw(&format!("{question} [y/N] "));
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).is_ok_and(|n| n > 0)
-        && matches!(line.trim().to_lowercase().as_str(), "y" | "yes")
 }
 
 /// Says something to a live worker.
@@ -401,7 +379,9 @@ pub(crate) fn rm(context: &Context, args: &RmArgs) -> Result<u8, ApiError> {
             )
             .hint("`--yes` does it; `--dry-run` only says what"));
         }
-        if !confirm(&format!("remove {} for good, with its record, results and undo?", ids.join(", "))) {
+        let question = format!("Remove {} for good, with its record, results and undo?", ids.join(", "));
+        if !ask::confirm(context, &question, false) {
+            print::note(context, "nothing was removed");
             return Ok(0);
         }
     }

@@ -1,7 +1,7 @@
 //! `init`: says every file before it writes one, and touches nothing but `.windlass/`.
 
-use super::ask;
 use super::view::{View, real};
+use crate::ask;
 use crate::cli::InitArgs;
 use crate::context::Context;
 use crate::print;

@@ -3,7 +3,6 @@
 //! Map: [`view`] what there is · [`ask`] questions on a terminal · [`mod@init`] · [`mod@resources`] agents, teams, workflows, skills ·
 //! [`check`] `validate` and `recommend` · [`mod@trust`] · [`mod@config`].
 
-mod ask;
 mod check;
 mod config;
 mod init;

@@ -1,7 +1,8 @@
 //! `agents`, `teams`, `workflows`, `skills`: list, show, new, edit, rm.
 
+use super::init;
 use super::view::{self, View};
-use super::{ask, init};
+use crate::ask;
 use crate::cli::ResourceAction;
 use crate::context::Context;
 use crate::print;

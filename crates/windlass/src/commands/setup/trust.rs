@@ -1,7 +1,7 @@
 //! `trust`: what of a repository may be used, asked once and kept.
 
-use super::ask;
 use super::view::{self, View};
+use crate::ask;
 use crate::cli::TrustArgs;
 use crate::context::{Context, terminal_size};
 use crate::print;
