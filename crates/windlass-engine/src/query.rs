@@ -74,6 +74,21 @@ pub fn load(paths: &Paths, run: RunId) -> Result<(Run, RunDir), OpenError> {
     Ok((state, RunDir::of(&dir, run)))
 }
 
+/// The folder that a run was asked for in, from its first event alone.
+///
+/// # Errors
+/// When there is no such run, or its journal is damaged.
+pub fn folder(paths: &Paths, run: RunId) -> Result<String, OpenError> {
+    let dir = paths.project_of(run).ok_or(OpenError::NoRun(run))?;
+    let damaged = |reason: String| OpenError::Damaged { run, reason };
+    let first = reader(paths, &dir)?.read(run, 0, 1).map_err(|e| damaged(e.to_string()))?;
+    match first.first().map(|e| Event::from_json(&e.body)) {
+        Some(Ok(Event::RunCreated(spec))) => Ok(spec.cwd),
+        Some(Ok(_)) | None => Err(damaged("its first event is missing".to_owned())),
+        Some(Err(e)) => Err(damaged(format!("event 1: {e}"))),
+    }
+}
+
 /// Events of a run after a place.
 ///
 /// # Errors

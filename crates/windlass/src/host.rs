@@ -54,6 +54,13 @@ pub(crate) fn ask(context: &Context, request: &Request) -> Result<(Client, Reply
     }
 }
 
+/// Has an engine lead what is unfinished of the project that a folder belongs to, and offers it this shell's environment for runs
+/// asked for there. The folder is the run's, wherever this shell is.
+pub(crate) fn visit(context: &Context, cwd: &str) -> Result<Client, ApiError> {
+    let visit = Request::Visit { cwd: cwd.to_owned(), env: Context::shell_env() };
+    ask(context, &visit).map(|(client, _)| client)
+}
+
 /// The daemon when it runs; never starts one.
 pub(crate) fn running_daemon(context: &Context) -> Option<Client> {
     Client::connect(&context.paths.socket(), VERSION).ok()

@@ -5,6 +5,7 @@ use crate::print;
 use std::path::PathBuf;
 use windlass_api::{ApiError, ErrorKind};
 use windlass_core::Run;
+use windlass_engine::driver::projects::OpenError;
 use windlass_engine::query;
 use windlass_events::{RunId, TaskId};
 use windlass_store::{ListFilter, ReadStore};
@@ -155,11 +156,14 @@ pub(crate) fn split(address: &str) -> (&str, Option<&str>) {
 
 /// A run's state and files, read from its journal.
 pub(crate) fn load(context: &Context, run: RunId) -> Result<(Run, windlass_engine::RunDir), ApiError> {
-    query::load(&context.paths, run).map_err(|e| {
-        let kind = match e {
-            windlass_engine::driver::projects::OpenError::NoRun(_) => ErrorKind::Usage,
-            _ => ErrorKind::Missing,
-        };
-        ApiError::new(kind, e.to_string()).hint("`windlass doctor` looks into it")
-    })
+    query::load(&context.paths, run).map_err(|e| unreadable(&e))
+}
+
+/// Why a run's journal cannot be read, and what to do.
+pub(crate) fn unreadable(e: &OpenError) -> ApiError {
+    let kind = match e {
+        OpenError::NoRun(_) => ErrorKind::Usage,
+        _ => ErrorKind::Missing,
+    };
+    ApiError::new(kind, e.to_string()).hint("`windlass doctor` looks into it")
 }

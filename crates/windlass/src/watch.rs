@@ -8,7 +8,6 @@ use crate::{host, names, print};
 use std::io::Write;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use windlass_api::request::ShellEnv;
 use windlass_api::{ApiError, Client, ErrorKind, Frame, Request};
 use windlass_core::Run;
 use windlass_core::run::Baseline;
@@ -415,12 +414,11 @@ impl<'a> Watch<'a> {
                 .hint(format!("`windlass resume {}` goes on", self.id)));
         }
         // It leads the run when it has visited the project; that needs no answer that matters here.
-        let visit = Request::Visit {
-            cwd: self.context.cwd.to_string_lossy().into_owned(),
-            env: Context::shell_env(),
-        };
-        let (client, _) = host::ask(self.context, &visit)?;
-        self.listen(client)
+        let cwd = self
+            .run
+            .as_ref()
+            .map_or_else(|| self.context.cwd.to_string_lossy().into_owned(), |r| r.spec.cwd.clone());
+        self.listen(host::visit(self.context, &cwd)?)
     }
 
     fn ask(&mut self, what: Asking) {
@@ -571,11 +569,6 @@ pub(crate) fn final_texts(run: &Run, dir: &RunDir) -> Result<Vec<Vec<u8>>, ApiEr
 /// A run as it stands in the journal, for commands that need no engine.
 pub(crate) fn stored(context: &Context, run: RunId) -> Result<Run, ApiError> {
     names::load(context, run).map(|(run, _)| run)
-}
-
-/// The environment that an engine may need of this shell.
-pub(crate) fn env() -> ShellEnv {
-    Context::shell_env()
 }
 
 pub(crate) fn now() -> Millis {

@@ -5,6 +5,7 @@ use crate::commands::run::choice;
 use crate::context::Context;
 use crate::watch::{self, End, Options};
 use crate::{ask, host, names, print};
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::time::{Duration, Instant};
 use windlass_api::{ApiError, Client, ErrorKind, Reply, Request};
@@ -70,8 +71,10 @@ pub(crate) fn wait(context: &Context, args: &WaitArgs) -> Result<u8, ApiError> {
         } else if last_change.elapsed() > QUIET {
             // A run without a live engine gets one by being asked about.
             last_change = Instant::now();
-            let visit = Request::Visit { cwd: context.cwd.to_string_lossy().into_owned(), env: watch::env() };
-            host::ask(context, &visit)?;
+            let folders: BTreeSet<&str> = left.iter().map(|one| one.run().spec.cwd.as_str()).collect();
+            for cwd in folders {
+                host::visit(context, cwd)?;
+            }
         }
         std::thread::sleep(LOOK_EVERY);
     }
@@ -155,8 +158,7 @@ pub(crate) fn cancel(context: &Context, args: &CancelArgs) -> Result<u8, ApiErro
         } else if last_change.elapsed() > QUIET {
             // The engine that took it may be gone: the next one goes on with it.
             last_change = Instant::now();
-            let visit = Request::Visit { cwd: state.spec.cwd.clone(), env: watch::env() };
-            host::ask(context, &visit)?;
+            host::visit(context, &state.spec.cwd)?;
         }
         std::thread::sleep(LOOK_EVERY);
     }
@@ -170,7 +172,7 @@ pub(crate) fn resume(context: &Context, args: &ResumeArgs) -> Result<u8, ApiErro
         budget_usd: choice(args.budget_usd),
         budget_tokens: choice(args.budget_tokens),
         timeout: choice(args.timeout),
-        env: watch::env(),
+        env: Context::shell_env(),
     };
     let client = match host::ask(context, &request) {
         Ok((client, _)) => client,
@@ -200,7 +202,7 @@ pub(crate) fn retry(context: &Context, args: &RetryArgs) -> Result<u8, ApiError>
         .chain(args.tasks.iter().map(String::as_str))
         .map(|t| names::task(&state, t))
         .collect::<Result<Vec<_>, _>>()?;
-    let (client, _) = host::ask(context, &Request::Retry { run, tasks, env: watch::env() })?;
+    let (client, _) = host::ask(context, &Request::Retry { run, tasks, env: Context::shell_env() })?;
     follow(context, client, run, args.detach)
 }
 

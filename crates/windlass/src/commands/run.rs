@@ -10,6 +10,7 @@ use windlass_api::request::{CapChoice, RunRequest};
 use windlass_api::response::PlanDoc;
 use windlass_api::{ApiError, Client, ErrorKind, Reply, Request};
 use windlass_engine::prepare::Setup;
+use windlass_engine::query;
 use windlass_events::spec::RedGate;
 
 /// The longest goal read from standard input, in bytes.
@@ -217,8 +218,8 @@ fn show_plan(context: &Context, plan: &PlanDoc) -> Result<(), ApiError> {
 /// Watches a run again.
 pub(crate) fn attach(context: &Context, args: &RunArg) -> Result<u8, ApiError> {
     let run = names::to_look(context, args.run.as_deref())?;
-    let visit = Request::Visit { cwd: context.cwd.to_string_lossy().into_owned(), env: watch::env() };
-    let (client, _) = host::ask(context, &visit)?;
+    let cwd = query::folder(&context.paths, run).map_err(|e| names::unreadable(&e))?;
+    let client = host::visit(context, &cwd)?;
     match watch::watch(context, client, run, Options { tied: false, start_card: false })? {
         End::Stopped(code) => Ok(code),
         End::Detached => Ok(130),

@@ -215,10 +215,22 @@ fn a_run_without_its_secrets_waits_until_somebody_who_has_them_attaches() {
     poor.wait_stderr("the reason", |e| e.contains("OPENAI_API_KEY"));
     assert!(waits_for_environment(&world.user.status(&run)));
     enter(&mut world, Some(&shell));
-    let rich = world.user.spawn(["attach", &run]);
+    // Wherever they stand: the run is what is meant, not the folder.
+    let rich = world.user.spawn(["-C", "/", "attach", &run]);
     check_bereft(&world, &run, &shell);
     poor.wait().expect_code(0);
     rich.wait().expect_code(0);
+}
+
+#[test]
+fn a_run_without_its_secrets_waits_until_somebody_who_has_them_waits_for_it() {
+    let mut world = World::new();
+    let [shell, _] = shells();
+    let run = bereft(&mut world, &shell);
+    enter(&mut world, Some(&shell));
+    let waiting = world.user.spawn(["-C", "/", "wait", &run]);
+    check_bereft(&world, &run, &shell);
+    waiting.wait().expect_code(0);
 }
 
 #[test]
