@@ -49,6 +49,8 @@ pub enum WorkerEvent {
         name: String,
         /// Its main argument, on one line.
         summary: String,
+        /// All of its arguments as the program wrote them; of longer ones than [`crate::text::TOOL_LIMIT`] beginning and end.
+        arguments: String,
     },
     /// A tool is done.
     ToolEnd {
@@ -58,6 +60,8 @@ pub enum WorkerEvent {
         name: String,
         /// Whether it did what it was asked.
         ok: bool,
+        /// What it gave back; of more than [`crate::text::TOOL_LIMIT`] beginning and end. Empty where the program does not say.
+        output: String,
     },
     /// What the attempt has used so far: totals, not a difference.
     Usage(Usage),

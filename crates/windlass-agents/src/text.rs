@@ -6,6 +6,8 @@ pub const NAME_LIMIT: usize = 120;
 pub const LINE_LIMIT: usize = 500;
 /// Longest piece of running text in an event, in bytes.
 pub const TEXT_LIMIT: usize = 16 * 1024;
+/// Longest arguments and longest output of a tool in an event, in bytes.
+pub const TOOL_LIMIT: usize = 4 * 1024;
 
 /// At most `limit` bytes of a text, cut between characters, with a mark that says so.
 pub fn clip(text: &str, limit: usize) -> String {

@@ -5,11 +5,13 @@
 //! a shim may drop it. Usage is the sum over the assistant's `message_end` and over compactions, which pay a model as well.
 
 use super::launch::PROMPT_ID;
-use super::wire::{Args, CompactionResult, Delta, Message, MessageEnd, Other, Text, WireUsage, raw_text};
+use super::wire::{
+    Args, CompactionResult, Delta, Message, MessageEnd, Other, Text, ToolResult, WireUsage, raw_text,
+};
 use crate::ending::{Ending, Said, WorkerEnd, conclude};
 use crate::event::{Parser, STATE_LIMIT, Stream, WorkerEvent};
 use crate::lines::{Keep, Line, Lines};
-use crate::text::{LINE_LIMIT, TEXT_LIMIT, clip, head_and_tail, name, one_line, tail};
+use crate::text::{LINE_LIMIT, TEXT_LIMIT, TOOL_LIMIT, clip, head_and_tail, name, one_line, tail};
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use windlass_events::{ErrorClass, Usage};
@@ -233,11 +235,13 @@ impl State {
                 id: name(&text(&o.tool_call_id)),
                 name: name(&text(&o.tool_name)),
                 summary: summary(o.args.map_or("", |a| a.get())),
+                arguments: head_and_tail(o.args.map_or("", |a| a.get()), TOOL_LIMIT).0,
             }),
             "tool_execution_end" => out.push(WorkerEvent::ToolEnd {
                 id: name(&text(&o.tool_call_id)),
                 name: name(&text(&o.tool_name)),
                 ok: o.is_error == Some(false),
+                output: output(o),
             }),
             "auto_retry_start" | "summarization_retry_scheduled" => out.push(WorkerEvent::Retry {
                 attempt: count(o.attempt),
@@ -301,12 +305,22 @@ impl State {
                     &String::from_utf8_lossy(&line.head[at..(at + 1_000).min(line.head.len())]),
                     200,
                 ),
+                arguments: clip(
+                    &String::from_utf8_lossy(&line.head[at..(at + TOOL_LIMIT).min(line.head.len())]),
+                    TOOL_LIMIT,
+                ),
             });
         } else if line.head.starts_with(br#"{"type":"tool_execution_end""#) {
             out.push(WorkerEvent::ToolEnd {
                 id: name(&field("toolCallId")),
                 name: name(&field("toolName")),
                 ok: line.tail.ends_with(br#""isError":false}"#),
+                output: clip(
+                    &string_after_mark(line.head, br#"{"type":"text","text":""#)
+                        .map(|(text, _)| text)
+                        .unwrap_or_default(),
+                    TOOL_LIMIT,
+                ),
             });
         } else if line.head.starts_with(br#"{"type":"compaction_end""#) {
             if let Some(usage) = usage_in(line.tail).or_else(|| usage_in(line.head)) {
@@ -447,6 +461,12 @@ fn summary(args: &str) -> String {
         None if args == "{}" => String::new(),
         None => one_line(args, 200),
     }
+}
+
+/// What a tool gave back, as text.
+fn output(o: &Other<'_>) -> String {
+    let result = o.result.and_then(|r| serde_json::from_str::<ToolResult>(r.get()).ok());
+    head_and_tail(&result.unwrap_or_default().content.0, TOOL_LIMIT).0
 }
 
 fn count(n: Option<f64>) -> u32 {

@@ -180,6 +180,13 @@ pub(super) struct Other<'a> {
     pub(super) result: Option<&'a RawValue>,
 }
 
+/// What `tool_execution_end` says of what a tool gave back.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ToolResult {
+    pub(super) content: Content,
+}
+
 /// What `compaction_end` says of its own use of the model.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

@@ -4,7 +4,7 @@ use super::MODEL;
 use crate::ending::{Ending, Said, WorkerEnd, conclude};
 use crate::event::{Parser, STATE_LIMIT, Stream, WorkerEvent};
 use crate::lines::{Keep, Line, Lines};
-use crate::text::{LINE_LIMIT, TEXT_LIMIT, clip, head_and_tail, name, one_line, tail};
+use crate::text::{LINE_LIMIT, TEXT_LIMIT, TOOL_LIMIT, clip, head_and_tail, name, one_line, tail};
 use serde::{Deserialize, Serialize};
 use windlass_events::{ErrorClass, Usage};
 
@@ -34,14 +34,40 @@ pub(super) struct RehearsalParser {
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Event {
     Rehearsal,
-    Delta { text: String },
-    Text { text: String },
-    ToolStart { id: String, name: String, summary: String },
-    ToolEnd { id: String, name: String, ok: bool },
-    Usage { input: u64, output: u64, cache_read: u64, cache_write: u64 },
-    Steered { id: String },
-    Answer { text: String },
-    Error { class: String, message: String },
+    Delta {
+        text: String,
+    },
+    Text {
+        text: String,
+    },
+    ToolStart {
+        id: String,
+        name: String,
+        summary: String,
+    },
+    ToolEnd {
+        id: String,
+        name: String,
+        ok: bool,
+        #[serde(default)]
+        error: String,
+    },
+    Usage {
+        input: u64,
+        output: u64,
+        cache_read: u64,
+        cache_write: u64,
+    },
+    Steered {
+        id: String,
+    },
+    Answer {
+        text: String,
+    },
+    Error {
+        class: String,
+        message: String,
+    },
     End,
 }
 
@@ -134,11 +160,16 @@ impl State {
             Event::Delta { text } => WorkerEvent::TextDelta { text: clip(&text, TEXT_LIMIT) },
             Event::Text { text } => message(&text),
             Event::ToolStart { id, name: tool, summary } => {
-                WorkerEvent::ToolStart { id: name(&id), name: name(&tool), summary: one_line(&summary, 200) }
+                let arguments = head_and_tail(&summary, TOOL_LIMIT).0;
+                let summary = one_line(&summary, 200);
+                WorkerEvent::ToolStart { id: name(&id), name: name(&tool), summary, arguments }
             }
-            Event::ToolEnd { id, name: tool, ok } => {
-                WorkerEvent::ToolEnd { id: name(&id), name: name(&tool), ok }
-            }
+            Event::ToolEnd { id, name: tool, ok, error } => WorkerEvent::ToolEnd {
+                id: name(&id),
+                name: name(&tool),
+                ok,
+                output: head_and_tail(&error, TOOL_LIMIT).0,
+            },
             Event::Usage { input, output, cache_read, cache_write } => {
                 // Nobody is paid, and that is known: no money, and no token without a price.
                 let usage = Usage { input, output, cache_read, cache_write, turns: 1, ..Usage::default() };

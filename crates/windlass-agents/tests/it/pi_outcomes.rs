@@ -1,6 +1,7 @@
 //! Each way in which pi can end is told from every other.
 
 use crate::support::whole;
+use windlass_agents::text::TOOL_LIMIT;
 use windlass_agents::{Ending, Stopped, Stream, WorkerEnd, WorkerEvent, adapter};
 use windlass_events::{ErrorClass, Outcome, RuntimeKind};
 
@@ -261,11 +262,41 @@ fn long_tool_lines_are_still_understood() {
          {{\"type\":\"tool_execution_end\",\"toolCallId\":\"c2\",\"toolName\":\"read\",\"result\":\"{big}\",\"isError\":true}}\n"
     );
     let (events, _) = whole(PI, lines.as_bytes(), &WorkerEnd::exited(0));
-    let [WorkerEvent::ToolStart { id, name, summary }, ok, bad] = &events[..] else { panic!("{events:?}") };
+    let [WorkerEvent::ToolStart { id, name, summary, arguments }, ok, bad] = &events[..] else {
+        panic!("{events:?}")
+    };
     assert_eq!((id.as_str(), name.as_str()), ("c1", "write"));
     assert!(summary.starts_with("{\"path\":\"a\"") && summary.len() < 300);
-    assert_eq!(ok, &WorkerEvent::ToolEnd { id: "c1".into(), name: "write".into(), ok: true });
-    assert_eq!(bad, &WorkerEvent::ToolEnd { id: "c2".into(), name: "read".into(), ok: false });
+    assert!(arguments.starts_with("{\"path\":\"a\"") && arguments.len() < 2 * TOOL_LIMIT);
+    let end = |id: &str, name: &str, ok| WorkerEvent::ToolEnd {
+        id: id.into(),
+        name: name.into(),
+        ok,
+        output: String::new(),
+    };
+    assert_eq!((ok, bad), (&end("c1", "write", true), &end("c2", "read", false)));
+}
+
+#[test]
+fn a_tool_says_what_it_was_given_and_what_it_gave_back_within_a_bound() {
+    let big = "z".repeat(TOOL_LIMIT);
+    let lines = format!(
+        "{{\"type\":\"tool_execution_start\",\"toolCallId\":\"c1\",\"toolName\":\"bash\",\"args\":{{\"command\":\"make\",\"timeout\":5}}}}\n\
+         {{\"type\":\"tool_execution_end\",\"toolCallId\":\"c1\",\"toolName\":\"bash\",\"result\":{{\"content\":[{{\"type\":\"text\",\"text\":\"one\\ntwo\"}}]}},\"isError\":true}}\n\
+         {{\"type\":\"tool_execution_end\",\"toolCallId\":\"c2\",\"toolName\":\"read\",\"result\":{{\"content\":[{{\"type\":\"text\",\"text\":\"begin {big} end\"}}]}},\"isError\":false}}\n"
+    );
+    let (events, _) = whole(PI, lines.as_bytes(), &WorkerEnd::exited(0));
+    let [WorkerEvent::ToolStart { summary, arguments, .. }, short, long] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert_eq!((summary.as_str(), arguments.as_str()), ("make", "{\"command\":\"make\",\"timeout\":5}"));
+    let outputs = [short, long].map(|e| match e {
+        WorkerEvent::ToolEnd { output, .. } => output.as_str(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(outputs[0], "one\ntwo");
+    assert!(outputs[1].starts_with("begin z") && outputs[1].ends_with("z end"), "{}", outputs[1]);
+    assert!(outputs[1].contains("bytes left out") && outputs[1].len() < TOOL_LIMIT + 100);
 }
 
 #[test]
