@@ -98,26 +98,11 @@ pub(crate) fn fit(text: &str, room: usize) -> (String, bool) {
     }
     let Some(room) = room.checked_sub(MARK.len()) else { return (String::new(), true) };
     let (first, last) = (room * 3 / 5, room - room * 3 / 5);
-    let head = visible(&text[..floor(text, first)]);
-    let tail = visible(&text[ceil(text, text.len().saturating_sub(last))..]);
-    let head = &head[..floor(&head, first)];
-    let tail = &tail[ceil(&tail, tail.len().saturating_sub(last))..];
+    let head = visible(&text[..text.floor_char_boundary(first)]);
+    let tail = visible(&text[text.ceil_char_boundary(text.len().saturating_sub(last))..]);
+    let head = &head[..head.floor_char_boundary(first)];
+    let tail = &tail[tail.ceil_char_boundary(tail.len().saturating_sub(last))..];
     (format!("{head}{MARK}{tail}"), true)
-}
-
-fn floor(text: &str, at: usize) -> usize {
-    let mut at = at.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
-}
-
-fn ceil(text: &str, mut at: usize) -> usize {
-    while at < text.len() && !text.is_char_boundary(at) {
-        at += 1;
-    }
-    at
 }
 
 #[cfg(test)]

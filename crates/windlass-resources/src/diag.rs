@@ -43,11 +43,7 @@ impl Pos {
 
     /// The place of a byte offset in `text`. An offset past the end, or inside a character, is the nearest place before.
     pub fn of(text: &str, offset: usize) -> Self {
-        let mut at = offset.min(text.len());
-        while !text.is_char_boundary(at) {
-            at -= 1;
-        }
-        let before = &text[..at];
+        let before = &text[..text.floor_char_boundary(offset)];
         let start = before.rfind('\n').map_or(0, |n| n + 1);
         let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
         Self { line: count(line), column: count(before[start..].chars().count() + 1) }

@@ -71,11 +71,7 @@ fn head(text: &str) -> (&str, bool) {
     if text.len() <= MAX_SCAN {
         return (text, false);
     }
-    let mut end = MAX_SCAN;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    (text.get(..end).unwrap_or(""), true)
+    (text.get(..text.floor_char_boundary(MAX_SCAN)).unwrap_or(""), true)
 }
 
 /// Passes over what follows an ESC: a control sequence, a string up to its terminator, or a two-character sequence.
