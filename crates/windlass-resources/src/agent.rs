@@ -2,8 +2,8 @@
 
 use crate::diag::{Diagnostic, Pos, quote};
 use crate::fields::Fields;
-use crate::front::split;
-use crate::source::{Dialect, Routing, Source, name_problem};
+use crate::front::{Text, split};
+use crate::source::{Dialect, Routing, Source};
 use serde::Serialize;
 use windlass_events::spec::{Access, RuntimeKind};
 
@@ -70,13 +70,7 @@ impl Agent {
                 Diagnostic::error("missing-key", "an agent of Claude Code needs a `name`").at(Pos::new(1, 1)),
             );
         }
-        let name_pos = name.as_ref().map_or(Pos::new(1, 1), |n| n.pos);
-        let name = name.map_or_else(|| stem.to_owned(), |n| n.text);
-        if let Some(problem) = name_problem(&name) {
-            fields.report(
-                Diagnostic::error("bad-name", format!("the name {} {problem}", quote(&name))).at(name_pos),
-            );
-        }
+        let Text { text: name, pos: name_pos } = fields.named(name, stem);
         let description = fields.text(&["description"]).map(|t| one_line(&t.text));
         let runtimes: Vec<(&'static str, RuntimeKind)> =
             RuntimeKind::ALL.iter().map(|kind| (kind.as_str(), *kind)).collect();
@@ -223,7 +217,7 @@ impl Agent {
     }
 }
 
-fn texts(list: Vec<crate::front::Text>) -> Vec<String> {
+fn texts(list: Vec<Text>) -> Vec<String> {
     list.into_iter().map(|t| t.text).collect()
 }
 

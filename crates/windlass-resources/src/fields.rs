@@ -1,7 +1,8 @@
 //! Typed access to keys, whether they come from a front matter or from a workflow step.
 
-use crate::diag::{Diagnostic, quote};
+use crate::diag::{Diagnostic, Pos, quote};
 use crate::front::{Field, Text, Value, comma_list, plain_key};
+use crate::source::name_problem;
 
 /// Typed access to the keys of a front matter or a step. What is not asked for is unknown.
 pub(crate) struct Fields<'a> {
@@ -63,6 +64,16 @@ impl<'a> Fields<'a> {
                 None
             }
         }
+    }
+
+    /// What a file calls its resource, else the file's own name. One that cannot be a name is reported.
+    pub(crate) fn named(&mut self, name: Option<Text>, stem: &str) -> Text {
+        let name = name.unwrap_or_else(|| Text { text: stem.to_owned(), pos: Pos::new(1, 1) });
+        if let Some(problem) = name_problem(&name.text) {
+            let message = format!("the name {} {problem}", quote(&name.text));
+            self.report(Diagnostic::error("bad-name", message).at(name.pos));
+        }
+        name
     }
 
     /// Text, where `false` means "leave it unset".

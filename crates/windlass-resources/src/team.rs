@@ -69,13 +69,7 @@ impl Team {
         let front = split(text, diagnostics)?;
         let mut fields = Fields::new(front.fields, diagnostics);
         let name = fields.text(&["name"]);
-        let name_pos = name.as_ref().map_or(Pos::new(1, 1), |n| n.pos);
-        let name = name.map_or_else(|| stem.to_owned(), |n| n.text);
-        if let Some(problem) = name_problem(&name) {
-            fields.report(
-                Diagnostic::error("bad-name", format!("the name {} {problem}", quote(&name))).at(name_pos),
-            );
-        }
+        let name = fields.named(name, stem).text;
         let description = fields.text(&["description"]).map(|t| one_line(&t.text)).unwrap_or_default();
         let default_workflow = fields.text(&["defaultWorkflow", "workflow"]).map(|t| t.text);
         let worktree = fields.text(&["workspaceMode"]).is_some_and(|t| t.text == "worktree");

@@ -124,13 +124,7 @@ impl Workflow {
         let front = split(text, diagnostics)?;
         let mut fields = Fields::new(front.fields, diagnostics);
         let name = fields.text(&["name"]);
-        let name_pos = name.as_ref().map_or(Pos::new(1, 1), |n| n.pos);
-        let name = name.map_or_else(|| stem.to_owned(), |n| n.text);
-        if let Some(problem) = name_problem(&name) {
-            fields.report(
-                Diagnostic::error("bad-name", format!("the name {} {problem}", quote(&name))).at(name_pos),
-            );
-        }
+        let name = fields.named(name, stem).text;
         let description = fields.text(&["description"]).map(|t| one_line(&t.text)).unwrap_or_default();
         let max_concurrency = fields.number(&["maxConcurrency"], 1..=1024);
         let from_gates = fields.choice(&["generate"], &[("gates", true)]).unwrap_or(false);
