@@ -79,6 +79,9 @@ pub struct RunDoc {
     /// Who or what chose team and workflow, one line.
     #[serde(default)]
     pub shape_reason: String,
+    /// The option that chooses another, where the user named neither team, workflow nor agent; else empty.
+    #[serde(default)]
+    pub shape_other: String,
     /// What was said before the start and since: shadowed names, no git, untrusted content, a moved HEAD.
     #[serde(default)]
     pub notices: Vec<String>,
@@ -100,6 +103,9 @@ pub struct RunDoc {
     /// Whether a person took its changes back with `undo`.
     #[serde(default)]
     pub undone: bool,
+    /// Where the files of the run are and what there is; `null` where nobody looked.
+    #[serde(default)]
+    pub folder: Option<FolderDoc>,
 }
 
 impl RunDoc {
@@ -124,6 +130,7 @@ impl RunDoc {
             error: None,
             next: Vec::new(),
             shape_reason: String::new(),
+            shape_other: String::new(),
             notices: Vec::new(),
             changes: None,
             gates: Vec::new(),
@@ -131,6 +138,7 @@ impl RunDoc {
             tree: None,
             require_proof: false,
             undone: false,
+            folder: None,
         }
     }
 
@@ -371,6 +379,15 @@ pub struct TreeDoc {
     pub git: bool,
     /// Branch at the start; `null` when detached or unborn.
     pub branch: Option<String>,
+}
+
+/// The folder of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FolderDoc {
+    /// Absolute path.
+    pub path: String,
+    /// Names of what is in it, a `/` behind those of folders; empty folders are left out. In the order of their use.
+    pub contents: Vec<String>,
 }
 
 /// A task.

@@ -8,6 +8,7 @@ use crate::list::{self, Artifact, Resource};
 use crate::model::{LiveTask, Look, Overlay, RunView};
 use crate::plain::PlainLog;
 use crate::sample;
+use crate::summary::{ChangedFile, summary};
 use crate::text;
 use crate::{end_card, graph, problem, show, start_card, watch};
 use proptest::prelude::*;
@@ -154,6 +155,12 @@ proptest! {
                     holds("status", &show::status(&view, &look), width);
                     holds("show", &show::show(&view, &look), width);
                     holds("evidence", &show::evidence(&view, &look), width);
+                    let file = ChangedFile { path: t.clone(), from: Some(t.clone()), lines: Some((1, 2)) };
+                    for section in summary(&view, &[file], &look) {
+                        // Commands are never cut, and a file has no edge.
+                        let room = if section.title == "Next" { usize::MAX } else { width };
+                        holds(section.title, &section.lines, room);
+                    }
                     holds("graph", &graph::tree(&graph::run_nodes(&view), &look), width);
                     let mermaid = graph::mermaid(&graph::run_nodes(&view));
                     prop_assert!(!mermaid.chars().any(|c| c.is_control() && c != '\n'));

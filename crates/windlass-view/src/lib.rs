@@ -11,7 +11,7 @@
 //! Map: [`text`] cleaning and measuring · [`human`] numbers as people read them · [`theme`] the one declaration of
 //! glyphs and colours · [`mod@line`] styled lines and how they are printed · [`model`] the view model ·
 //! [`start`], [`end`] the cards · [`watch`] the live frame · [`screen`] redrawing it in place · [`plain`] watching
-//! without a terminal · [`show`] `status`, `show`, evidence · [`list`] tables of runs, artifacts, resources ·
+//! without a terminal · [`show`] `status`, `show`, evidence · [`mod@summary`] the file that a run leaves · [`list`] tables of runs, artifacts, resources ·
 //! [`table`] aligned columns · [`events`] the journal · [`graph`] tree and Mermaid · [`problem`] errors ·
 //! [`home`] the summary and the questions.
 
@@ -30,6 +30,7 @@ mod rows;
 pub mod screen;
 pub mod show;
 pub mod start;
+pub mod summary;
 pub mod table;
 pub mod text;
 pub mod theme;
@@ -47,4 +48,4 @@ pub use line::{Line, Paint};
 pub use model::{LiveTask, Look, Overlay, RunView};
 pub use plain::PlainLog;
 pub use screen::{LiveScreen, Size};
-pub use start::start_card;
+pub use start::{notes_above, start_card};

@@ -58,7 +58,8 @@ pub(crate) fn created() -> StatusDoc {
     let goal = "Fix the off-by-one in the tokenizer so that the parser tests pass";
     let mut run = RunDoc::new(RunId::parse("k7m2qd").unwrap(), goal, "default", START);
     run.team = Some("default".into());
-    run.shape_reason = "you named it with --team".into();
+    run.shape_reason = "your config sets `run.team`".into();
+    run.shape_other = "--team NAME".into();
     run.status = RunStatus::Running;
     run.cwd = "/home/ada/src/parser".into();
     run.base = Some("3f2a91c04bd1".into());
@@ -264,6 +265,7 @@ pub(crate) fn hostile(text: &str) -> Vec<StatusDoc> {
         run.cwd = text.into();
         run.base = Some(text.into());
         run.notices = vec![text.into(); 3];
+        run.folder = Some(FolderDoc { path: text.into(), contents: vec![text.into(); 2] });
         run.next = if run.next.is_empty() { Vec::new() } else { vec![text.into(); 3] };
         for gate in &mut run.gates {
             gate.command = text.into();

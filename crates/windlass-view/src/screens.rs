@@ -5,10 +5,12 @@ use crate::line::{Line, Paint};
 use crate::model::{Look, Overlay, RunView};
 use crate::sample;
 use crate::start::start_card;
+use crate::summary::{ChangedFile, summary};
+use crate::theme::Tone;
 use crate::watch;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use windlass_api::status::StatusDoc;
+use windlass_api::status::{FolderDoc, StatusDoc};
 
 const WIDTHS: [usize; 3] = [20, 80, 300];
 
@@ -64,10 +66,41 @@ fn end_cards() {
 }
 
 #[test]
+fn summaries() {
+    let files = [
+        ChangedFile { path: "src/cursor.rs".into(), from: None, lines: Some((14, 7)) },
+        ChangedFile {
+            path: "tests/span.rs".into(),
+            from: Some("tests/spans.rs".into()),
+            lines: Some((4, 0)),
+        },
+        ChangedFile { path: "logo.png".into(), from: None, lines: None },
+    ];
+    let draw = |v: &RunView<'_>, l: &Look, files: &[ChangedFile]| {
+        let sections = summary(v, files, l).into_iter();
+        sections
+            .flat_map(|s| [vec![Line::of(Tone::Strong, s.title)], s.lines, vec![Line::new()]].concat())
+            .map(|line| line.fit(l.width))
+            .collect()
+    };
+    check("summary", &sample::proven(), |v, l| draw(v, l, &files));
+    check("summary-failed", &sample::failed(), |v, l| draw(v, l, &[]));
+    check("summary-blocked", &sample::blocked(), |v, l| draw(v, l, &files[..1]));
+}
+
+#[test]
 fn texts_of_looking_commands() {
     check("status", &sample::running(), crate::show::status);
-    check("show", &sample::proven(), crate::show::show);
     check("evidence", &sample::failed(), crate::show::evidence);
+    let folder = FolderDoc {
+        path: "/home/ada/.local/state/windlass/projects/parser-0/runs/k7m2qd".into(),
+        contents: ["summary.md", "goal.md", "results/", "diffs/", "transcripts/", "prompts/", "attempts/"]
+            .map(str::to_owned)
+            .into(),
+    };
+    let mut proven = sample::proven();
+    proven.run.folder = Some(folder);
+    check("show", &proven, crate::show::show);
     check("graph", &sample::running(), |v, l| crate::graph::tree(&crate::graph::run_nodes(v), l));
     let mut failed = sample::failed();
     failed.run.id = windlass_events::RunId::from_number(77);

@@ -52,22 +52,29 @@ pub fn show(view: &RunView<'_>, look: &Look) -> Vec<Line> {
     let mut when = human::date_time(run.created_at, &look.zone);
     when.push_str(&format!(", {}", human::ago(run.created_at, view.now, &look.zone)));
     f.text("created", Tone::Plain, &when, 1);
+    facts(&mut f, view, look);
+    tasks(&mut f, view, width);
+    results(&mut f, view, look);
+    folder(&mut f, view, look);
+    next(&mut f, view);
+    f.into_lines()
+}
+
+/// What it worked with and what came of it: program, tree, gates, changes, cost, what is unproven, why it stopped, what was said.
+pub(crate) fn facts(f: &mut Fields, view: &RunView<'_>, look: &Look) {
+    let run = view.run;
     f.segments("program", start::programs(view));
     f.segments("tree", start::tree(run, look));
-    end::gates(&mut f, run, 20);
+    end::gates(f, run, 20);
     f.segments("changed", end::changed(run));
-    f.segments("cost", end::cost(view, width));
+    f.segments("cost", end::cost(view, look.width));
     if run.status == RunStatus::Completed {
-        end::unproven(&mut f, view);
+        end::unproven(f, view);
     }
-    end::explanation(&mut f, view, 20);
+    end::explanation(f, view, 20);
     for notice in &run.notices {
         f.text("note", Tone::Warn, notice.trim(), 2);
     }
-    tasks(&mut f, view, width);
-    results(&mut f, view, look);
-    next(&mut f, view);
-    f.into_lines()
 }
 
 /// What was checked, task by task, oldest first, with the end of the output of what is red.
@@ -123,7 +130,7 @@ fn one_evidence(f: &mut Fields, evidence: &EvidenceDoc, look: &Look) {
     }
 }
 
-fn shape(view: &RunView<'_>) -> String {
+pub(crate) fn shape(view: &RunView<'_>) -> String {
     let run = view.run;
     let mut text = match &run.team {
         Some(team) if *team != run.workflow => format!("{team}, workflow {}", run.workflow),
@@ -144,7 +151,7 @@ fn goal(f: &mut Fields, view: &RunView<'_>, width: usize) {
 }
 
 /// Rows that a person is shown of a run with very many tasks.
-const MAX_ROWS: usize = 100;
+pub(crate) const MAX_ROWS: usize = 100;
 
 fn tasks(f: &mut Fields, view: &RunView<'_>, width: usize) {
     if view.rows.is_empty() {
@@ -166,7 +173,7 @@ fn tasks(f: &mut Fields, view: &RunView<'_>, width: usize) {
 }
 
 /// All rows; of very many, those that are at work or in trouble and the first of the others, in the order of the run.
-fn worth_showing<'v, 'a>(view: &'v RunView<'a>) -> Vec<&'v TaskRow<'a>> {
+pub(crate) fn worth_showing<'v, 'a>(view: &'v RunView<'a>) -> Vec<&'v TaskRow<'a>> {
     if view.rows.len() <= MAX_ROWS {
         return view.rows.iter().collect();
     }
@@ -210,6 +217,13 @@ fn results(f: &mut Fields, view: &RunView<'_>, look: &Look) {
             Line::of(Tone::Dim, format!("… and {} more in the same folder", human::count(more as u64))),
         );
     }
+}
+
+/// Where everything of the run is, and what there is.
+fn folder(f: &mut Fields, view: &RunView<'_>, look: &Look) {
+    let Some(folder) = &view.run.folder else { return };
+    f.field("folder", Line::of(Tone::Plain, look.path(&folder.path)));
+    f.segments("folder", folder.contents.iter().map(|name| Line::of(Tone::Dim, name)).collect());
 }
 
 fn next(f: &mut Fields, view: &RunView<'_>) {

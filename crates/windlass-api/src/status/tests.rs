@@ -178,9 +178,17 @@ fn newer_fields_and_words_are_passed_over() {
     let mut v = serde_json::to_value(full()).unwrap();
     v["run"]["mood"] = json!("calm");
     v["tasks"][0]["live"]["state"] = json!("dreaming");
-    for added in
-        ["shape_reason", "notices", "changes", "gates", "programs", "tree", "require_proof", "undone"]
-    {
+    for added in [
+        "shape_reason",
+        "notices",
+        "changes",
+        "gates",
+        "programs",
+        "tree",
+        "require_proof",
+        "undone",
+        "folder",
+    ] {
         v["run"].as_object_mut().unwrap().remove(added);
     }
     for added in ["proof", "attempts_allowed", "note"] {
