@@ -149,7 +149,7 @@ const POLITE: &[&str] = &[
 /// A goal that is empty asks for a review of what there is.
 pub fn choose(goal: &str, configured: Option<&str>) -> Choice {
     if let Some(team) = configured.filter(|t| *t != "auto") {
-        return choice(team, "your config sets `run.team`", "--team");
+        return choice(team, "as your `run.team` says", "--team");
     }
     let text = goal.trim().to_lowercase();
     if text.is_empty() {

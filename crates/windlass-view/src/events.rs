@@ -214,8 +214,8 @@ fn because(failure: &Failure) -> String {
 fn cap_text(cap: CapKind, used: u64, limit: u64) -> String {
     match cap {
         CapKind::Usd => {
-            let usd = |n: u64| human::cost(Some(n as f64 / 1e6));
-            format!("{} of {}", usd(used), usd(limit))
+            let usd = |n: u64| n as f64 / 1e6;
+            format!("{} of {}", human::cost(Some(usd(used))), human::money_cap(usd(limit)))
         }
         CapKind::Tokens => format!("{} of {} tokens", human::count(used), human::count(limit)),
         CapKind::Wall => {

@@ -10,7 +10,7 @@ use crate::plain::PlainLog;
 use crate::sample;
 use crate::summary::{ChangedFile, summary};
 use crate::text;
-use crate::{end_card, graph, problem, show, start_card, watch};
+use crate::{end_card, graph, notes_above, problem, show, start_card, watch};
 use proptest::prelude::*;
 use unicode_width::UnicodeWidthStr;
 use windlass_api::status::*;
@@ -152,6 +152,7 @@ proptest! {
                         holds(name, &card, width);
                         prop_assert!(width < 80 || card.len() <= 12, "{name}: {} lines", card.len());
                     }
+                    holds("notes", &notes_above(&view, &look), width);
                     holds("status", &show::status(&view, &look), width);
                     holds("show", &show::show(&view, &look), width);
                     holds("evidence", &show::evidence(&view, &look), width);
@@ -221,6 +222,7 @@ proptest! {
             holds("watch", &watch::frame(&view, &look, height), width.max(1));
             holds("end", &end_card(&view, &look), width.max(1));
             holds("start", &start_card(&view, &look), width.max(1));
+            holds("notes", &notes_above(&view, &look), width.max(1));
             holds("show", &show::show(&view, &look), width.max(1));
         }
     }

@@ -130,6 +130,16 @@ pub fn money(usd: f64) -> Option<String> {
     }
 }
 
+/// A cap on money: as [`cost`], with the digits below a cent where somebody set some (`$0.005`), of which millionths count.
+pub fn money_cap(usd: f64) -> String {
+    let exact = format!("{usd:.6}");
+    let exact = exact.trim_end_matches('0');
+    match exact.split_once('.') {
+        Some((_, cents)) if cents.len() > 2 && (0.0..1_000.0).contains(&usd) => format!("${exact}"),
+        _ => cost(Some(usd)),
+    }
+}
+
 /// Money, or that it is not known: `cost unknown`, never `$0.00`.
 pub fn cost(usd: Option<f64>) -> String {
     usd.and_then(money).unwrap_or_else(|| "cost unknown".to_owned())
@@ -194,6 +204,12 @@ mod tests {
         assert_eq!(money(0.0123).as_deref(), Some("$0.01"));
         assert_eq!(money(0.0001).as_deref(), Some("<$0.01"));
         assert_eq!(money(0.0).as_deref(), Some("$0.00"));
+        assert_eq!(money_cap(5.0), "$5.00");
+        assert_eq!(money_cap(0.005), "$0.005");
+        assert_eq!(money_cap(2.125), "$2.125");
+        assert_eq!(money_cap(0.000001), "$0.000001");
+        assert_eq!(money_cap(0.0000001), "<$0.01");
+        assert_eq!(money_cap(0.0), "$0.00");
         assert_eq!(cost(None), "cost unknown");
         assert_eq!(cost(Some(f64::NAN)), "cost unknown");
         assert_eq!(plural(1, "file", "files"), "1 file");
@@ -205,7 +221,7 @@ mod tests {
             prop_assert!(count(n).len() <= 5, "{}", count(n));
             prop_assert!(bytes(n).len() <= 7);
             prop_assert!(duration(ms).len() <= 6);
-            prop_assert!(cost(Some(usd)).len() <= 17);
+            prop_assert!(cost(Some(usd)).len() <= 17 && money_cap(usd).len() <= 17);
         }
     }
 }

@@ -262,7 +262,7 @@ impl<'a> RunView<'a> {
         let mut caps = Vec::new();
         if let Some(cap) = budget.usd.cap.filter(|c| c.is_finite() && *c >= 0.0) {
             let spent = self.usage.cost_usd.filter(|c| c.is_finite());
-            let text = format!("{} of {}", human::cost(spent), human::cost(Some(cap)));
+            let text = format!("{} of {}", human::cost(spent), human::money_cap(cap));
             caps.push(CapView { text, percent: spent.map(|s| percent_f(s, cap)) });
         }
         if let Some(cap) = budget.tokens.cap {

@@ -58,7 +58,7 @@ pub(crate) fn created() -> StatusDoc {
     let goal = "Fix the off-by-one in the tokenizer so that the parser tests pass";
     let mut run = RunDoc::new(RunId::parse("k7m2qd").unwrap(), goal, "default", START);
     run.team = Some("default".into());
-    run.shape_reason = "your config sets `run.team`".into();
+    run.shape_reason = "as your `run.team` says".into();
     run.shape_other = "--team NAME".into();
     run.status = RunStatus::Running;
     run.cwd = "/home/ada/src/parser".into();

@@ -4,6 +4,7 @@ use crate::fields::{Fields, wrapped};
 use crate::human;
 use crate::line::Line;
 use crate::model::{Look, RunView};
+use crate::problem;
 use crate::text;
 use crate::theme::{Tone, light_mark};
 use windlass_api::status::{GateDoc, ProgramDoc, RunDoc};
@@ -20,8 +21,30 @@ pub(crate) const fn card_lines(width: usize) -> usize {
 /// Gates that have a line of their own.
 const GATE_LINES: usize = 3;
 
-/// The start card, at most [`CARD_LINES`] lines where `look.width` is 80 or more.
+/// The start card, at most [`CARD_LINES`] lines where `look.width` is 80 or more. Notes are in it where it has room for all of them.
 pub fn start_card(view: &RunView<'_>, look: &Look) -> Vec<Line> {
+    let mut f = without_notes(view, look);
+    let notes = notes(view.run, f.room());
+    if fits(&f, &notes, look.width) {
+        notes.into_iter().for_each(|line| f.field("note", line));
+    }
+    f.into_lines_at_most(card_lines(look.width))
+}
+
+/// What is told before the start card: all notes, whole, where the card has no room for them.
+pub fn notes_above(view: &RunView<'_>, look: &Look) -> Vec<Line> {
+    let f = without_notes(view, look);
+    if fits(&f, &notes(view.run, f.room()), look.width) {
+        return Vec::new();
+    }
+    view.run.notices.iter().flat_map(|notice| problem::note(notice, look)).collect()
+}
+
+fn fits(card: &Fields, notes: &[Line], width: usize) -> bool {
+    card.len() + notes.len() <= card_lines(width)
+}
+
+fn without_notes(view: &RunView<'_>, look: &Look) -> Fields {
     let run = view.run;
     let mut f = Fields::new(look.width);
     for line in shape_lines(view, look.width) {
@@ -36,11 +59,10 @@ pub fn start_card(view: &RunView<'_>, look: &Look) -> Vec<Line> {
     gates_now(&mut f, &run.gates);
     f.segments("cap", caps(run));
     f.field("at worst", Line::of(Tone::Plain, human::plural(run.worst_case_starts, "start", "starts")));
-    notices(&mut f, run, look.width);
-    f.into_lines_at_most(card_lines(look.width))
+    f
 }
 
-/// The first line: the choice, its reason, the number of agent starts, and the flag for another.
+/// The first line: the choice, its reason, the number of agent starts, and the option for another where the user named none.
 fn shape_lines(view: &RunView<'_>, width: usize) -> Vec<Line> {
     let run = view.run;
     let agents = view.rows.iter().filter(|r| r.task.runtime.is_model()).count() as u64;
@@ -48,7 +70,9 @@ fn shape_lines(view: &RunView<'_>, width: usize) -> Vec<Line> {
         (0, commands) => format!("no agent, {}", human::plural(commands, "command", "commands")),
         (n, _) => human::plural(n, "agent start", "agent starts"),
     };
-    let tail = format!(" · {starts} · --team NAME for another");
+    let other = text::clean(run.shape_other.trim());
+    let other = (!other.is_empty()).then(|| format!("{other} for another"));
+    let tail = format!(" · {starts}{}", other.iter().map(|o| format!(" · {o}")).collect::<String>());
     let shape = text::clean(run.shape());
     let reason = text::clean(run.shape_reason.trim());
     let mut line = Line::new();
@@ -69,7 +93,7 @@ fn shape_lines(view: &RunView<'_>, width: usize) -> Vec<Line> {
             wrapped(&reason, width.saturating_sub(2), 2).into_iter().map(|l| Line::of(Tone::Plain, l)),
         );
     }
-    for part in [starts.as_str(), "--team NAME for another"] {
+    for part in std::iter::once(starts.as_str()).chain(other.as_deref()) {
         let cells = width.saturating_sub(2);
         rest.extend(wrapped(part, cells, 3).into_iter().map(|l| Line::of(Tone::Dim, l)));
     }
@@ -184,7 +208,7 @@ fn gates_now(f: &mut Fields, gates: &[GateDoc]) {
 fn caps(run: &RunDoc) -> Vec<Line> {
     let mut segments = Vec::new();
     if let Some(budget) = &run.budget {
-        segments.extend(budget.usd.cap.map(|usd| human::cost(Some(usd))));
+        segments.extend(budget.usd.cap.map(human::money_cap));
         segments.extend(budget.tokens.cap.map(|n| format!("{} tokens", human::count(n))));
         segments.extend(budget.wall_ms.cap.map(human::cap_duration));
     }
@@ -194,23 +218,53 @@ fn caps(run: &RunDoc) -> Vec<Line> {
     segments.into_iter().map(|s| Line::of(Tone::Plain, s)).collect()
 }
 
-fn notices(f: &mut Fields, run: &RunDoc, width: usize) {
-    let left = card_lines(width).saturating_sub(f.len()).max(1);
-    let all = run.notices.len();
-    let shown = if all <= left { all } else { left - 1 };
-    let room = f.room();
-    for notice in run.notices.iter().take(shown) {
-        let mut line = Line::new();
-        line.push_fit(Tone::Warn, notice.trim(), room);
-        f.field("note", line);
+/// The notes in lines of at most `cells`, each whole.
+fn notes(run: &RunDoc, cells: usize) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for notice in &run.notices {
+        let parts = text::wrap(&text::clean(notice), cells.saturating_sub(2));
+        lines.extend(parts.into_iter().enumerate().map(|(at, part)| {
+            let mut line = Line::new();
+            line.space(if at == 0 { 0 } else { 2 }).push(Tone::Warn, part);
+            line
+        }));
     }
-    if all > shown {
-        let what = if shown == 0 { "" } else { " more" };
-        let text = format!(
-            "{}{what}: windlass show {}",
-            human::plural((all - shown) as u64, "note", "notes"),
-            run.id
-        );
-        f.field("note", Line::of(Tone::Dim, text));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Overlay;
+    use crate::sample;
+    use windlass_api::status::StatusDoc;
+
+    fn shown(doc: &StatusDoc, draw: fn(&RunView<'_>, &Look) -> Vec<Line>) -> String {
+        let over = Overlay::default();
+        let view = RunView::new(doc, &over, sample::NOW);
+        draw(&view, &Look::new(80)).iter().map(|l| l.to_text(false) + "\n").collect()
+    }
+
+    #[test]
+    fn another_shape_is_offered_only_where_one_was_chosen() {
+        let mut doc = sample::created();
+        assert!(shown(&doc, start_card).contains("--team NAME for another"));
+        doc.run.shape_other = "--team solo".into();
+        assert!(shown(&doc, start_card).contains("--team solo for another"));
+        doc.run.shape_other.clear();
+        assert!(!shown(&doc, start_card).contains("another"));
+    }
+
+    #[test]
+    fn a_note_is_told_whole() {
+        let mut doc = sample::created();
+        let long = format!("{}the end", "a word and another ".repeat(6));
+        doc.run.notices = vec!["short".into(), long.clone()];
+        let together = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(together(shown(&doc, start_card)).contains(&long));
+        assert_eq!(shown(&doc, notes_above), "");
+        doc.run.notices.extend(vec![long.clone(); 4]);
+        assert!(!shown(&doc, start_card).contains("note"));
+        assert_eq!(together(shown(&doc, notes_above)).matches(&long).count(), 5);
     }
 }

@@ -180,6 +180,7 @@ fn newer_fields_and_words_are_passed_over() {
     v["tasks"][0]["live"]["state"] = json!("dreaming");
     for added in [
         "shape_reason",
+        "shape_other",
         "notices",
         "changes",
         "gates",
