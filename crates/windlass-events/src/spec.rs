@@ -61,6 +61,9 @@ pub struct Shape {
     pub workflow: String,
     /// One line: who or what chose it.
     pub reason: String,
+    /// The option that chooses another; empty where the user named this one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub other: String,
 }
 
 /// The working tree that a run's tasks share.

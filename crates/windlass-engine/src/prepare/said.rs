@@ -13,7 +13,7 @@ pub(super) fn plan_doc(spec: &RunSpec, tasks: &[TaskSpec], worst_case_starts: u6
     };
     let mut caps = Vec::new();
     if let Some(usd) = spec.caps.microusd {
-        caps.push(format!("${:.2}", usd as f64 / 1e6));
+        caps.push(dollars(usd));
     }
     if let Some(tokens) = spec.caps.tokens {
         caps.push(format!("{tokens} tokens"));
@@ -23,17 +23,21 @@ pub(super) fn plan_doc(spec: &RunSpec, tasks: &[TaskSpec], worst_case_starts: u6
     if let Some(ms) = spec.caps.wall_ms {
         caps.push(windlass_resources::duration::show(Some(ms)));
     }
+    let mut shape = format!(
+        "{}: {} · {}",
+        spec.shape.team.as_deref().unwrap_or(&spec.shape.workflow),
+        spec.shape.reason,
+        match tasks.iter().filter(|t| t.runtime.is_model()).count() {
+            0 => "commands only".to_owned(),
+            1 => "1 agent start".to_owned(),
+            n => format!("{n} agent starts"),
+        }
+    );
+    if !spec.shape.other.is_empty() {
+        shape.push_str(&format!(" · {} for another", spec.shape.other));
+    }
     PlanDoc {
-        shape: format!(
-            "{}: {} · {} · --team NAME for another",
-            spec.shape.team.as_deref().unwrap_or(&spec.shape.workflow),
-            spec.shape.reason,
-            match tasks.iter().filter(|t| t.runtime.is_model()).count() {
-                0 => "commands only".to_owned(),
-                1 => "1 agent start".to_owned(),
-                n => format!("{n} agent starts"),
-            }
-        ),
+        shape,
         tasks: tasks
             .iter()
             .map(|t| {
@@ -63,5 +67,22 @@ pub(super) fn plan_doc(spec: &RunSpec, tasks: &[TaskSpec], worst_case_starts: u6
         worst_case_starts,
         caps,
         notices: spec.notices.clone(),
+    }
+}
+
+/// A cap on money with the digits that were set, two of them at least.
+fn dollars(microusd: u64) -> String {
+    let mut text = format!("${}.{:06}", microusd / 1_000_000, microusd % 1_000_000);
+    let needless = text.bytes().rev().take(4).take_while(|b| *b == b'0').count();
+    text.truncate(text.len() - needless);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_cap_below_a_cent_is_no_cap_of_nothing() {
+        let shown = [5_000_000, 5_000, 2_125_000, 1, 0].map(super::dollars);
+        assert_eq!(shown, ["$5.00", "$0.005", "$2.125", "$0.000001", "$0.00"]);
     }
 }

@@ -53,14 +53,15 @@ pub(super) fn planned(request: &RunRequest, goal: &str, setup: &Setup) -> Result
             team: None,
             workflow: "agent".to_owned(),
             reason: format!("agent {name} alone, as asked"),
+            other: String::new(),
         };
         return Ok((build(&team, &workflow)?, shape));
     }
-    let (team, workflow, reason) = match (&request.team, &request.workflow) {
+    let (team, workflow, reason, other) = match (&request.team, &request.workflow) {
         (Some(team), workflow) => {
             let team = catalog.teams.get(team).map_err(refused)?;
             let workflow = workflow.as_deref().unwrap_or_else(|| team.workflow());
-            (team, catalog.workflows.get(workflow).map_err(refused)?, "as asked".to_owned())
+            (team, catalog.workflows.get(workflow).map_err(refused)?, "as asked".to_owned(), String::new())
         }
         (None, Some(name)) => {
             let workflow = catalog.workflows.get(name).map_err(refused)?;
@@ -73,16 +74,16 @@ pub(super) fn planned(request: &RunRequest, goal: &str, setup: &Setup) -> Result
                 Some(team) => team,
                 None => catalog.teams.get("implementation").map_err(refused)?,
             };
-            (team, workflow, format!("workflow {name}, as asked"))
+            (team, workflow, format!("workflow {name}, as asked"), String::new())
         }
         (None, None) => {
             let choice = windlass_resources::shape::choose(goal, setup.config.team());
             let team = catalog.teams.get(&choice.team).map_err(refused)?;
-            let reason = choice.reason.clone();
-            (team, catalog.workflows.get(team.workflow()).map_err(refused)?, reason)
+            let workflow = catalog.workflows.get(team.workflow()).map_err(refused)?;
+            (team, workflow, choice.reason, choice.hint)
         }
     };
-    let shape = Shape { team: Some(team.name.clone()), workflow: workflow.name.clone(), reason };
+    let shape = Shape { team: Some(team.name.clone()), workflow: workflow.name.clone(), reason, other };
     let mut planned = build(team, workflow)?;
     // An agent that is told to do nothing would still cost something.
     let asks = |(task, step): (&TaskSpec, &windlass_resources::workflow::Step)| {
