@@ -210,8 +210,12 @@ pub fn list(paths: &Paths, projects: &[PathBuf], newest: Option<usize>) -> Resul
     Ok(ListDoc { runs })
 }
 
-/// The stable document of a run. `git` is given where the size of its changes is wanted.
-pub fn status_doc(run: &Run, git: Option<(&Git, &Path)>, dir: &RunDir) -> StatusDoc {
+/// How git is found, once it is needed.
+pub type FindGit<'a> = &'a dyn Fn() -> Option<Git>;
+
+/// The stable document of a run. `changes` is given where their size is wanted: git, which is started only where there are
+/// any, and the project's folder.
+pub fn status_doc(run: &Run, changes: Option<(FindGit<'_>, &Path)>, dir: &RunDir) -> StatusDoc {
     let spec = &run.spec;
     let mut doc = RunDoc::new(run.id, spec.goal.clone(), spec.shape.workflow.clone(), run.created_at);
     doc.team.clone_from(&spec.shape.team);
@@ -260,8 +264,8 @@ pub fn status_doc(run: &Run, git: Option<(&Git, &Path)>, dir: &RunDir) -> Status
         })
         .collect();
     doc.gates = (0u32..).zip(&spec.gates).map(|(i, g)| gate_doc(run, i, g)).collect();
-    if let Some((git, project)) = git {
-        doc.changes = changes(run, git, project);
+    if let Some((git, project)) = changes {
+        doc.changes = size_of_changes(run, git, project);
     }
     StatusDoc::new(doc, run.tasks.iter().map(|t| task_doc(run, t, dir)).collect())
 }
@@ -271,7 +275,7 @@ fn usage_doc(usage: &Usage) -> UsageDoc {
 }
 
 /// The size of a run's changes; `None` outside git or where it cannot be told.
-fn changes(run: &Run, git: &Git, project: &Path) -> Option<ChangesDoc> {
+fn size_of_changes(run: &Run, git: FindGit<'_>, project: &Path) -> Option<ChangesDoc> {
     if !run.spec.tree.git {
         return None;
     }
@@ -279,7 +283,7 @@ fn changes(run: &Run, git: &Git, project: &Path) -> Option<ChangesDoc> {
     if segments.is_empty() {
         return Some(ChangesDoc::default());
     }
-    let keeper = trees::keeper(Some(git), &run.spec.tree, project).ok()?;
+    let keeper = trees::keeper(git().as_ref(), &run.spec.tree, project).ok()?;
     let stat = keeper.diff_stat(&segments).ok()?;
     Some(ChangesDoc {
         files: stat.files.len() as u64,

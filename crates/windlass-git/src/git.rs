@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::exec;
+use crate::found::Found;
 
 /// A version of git: major, minor, patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,6 +87,7 @@ struct Inner {
     program: PathBuf,
     version: Version,
     env: Vec<(OsString, OsString)>,
+    found: Found,
 }
 
 impl Git {
@@ -133,7 +135,7 @@ impl Git {
         if version < Self::MINIMUM {
             return Err(Error::TooOld { program, found: version, minimum: Self::MINIMUM });
         }
-        Ok(Self { inner: Arc::new(Inner { program, version, env }) })
+        Ok(Self { inner: Arc::new(Inner { program, version, env, found: Found::default() }) })
     }
 
     /// The program.
@@ -144,6 +146,11 @@ impl Git {
     /// Its version.
     pub fn version(&self) -> Version {
         self.inner.version
+    }
+
+    /// The repositories that were found with it.
+    pub(crate) fn found(&self) -> &Found {
+        &self.inner.found
     }
 
     /// A variable of the environment that git gets.

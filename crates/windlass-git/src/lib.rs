@@ -11,6 +11,7 @@
 //! | --- | --- |
 //! | `git` | the program, its version, the environment and settings of every call |
 //! | `exec` | running it, bounded and without deadlock |
+//! | `found` | where repositories are, remembered while nothing there changed |
 //! | `repo` | finding a repository; HEAD, base of a branch, identity of a project |
 //! | `scratch` | the git folder of our own where content is handled, free of anybody's configuration |
 //! | `list`, `walk` | which paths make up the tree; reaching them without leaving it |
@@ -30,6 +31,7 @@
 mod diff;
 mod error;
 mod exec;
+mod found;
 mod git;
 mod ignored;
 mod keeper;

@@ -7,10 +7,11 @@ use std::process::Command;
 
 use crate::error::{Error, Result};
 use crate::exec;
+use crate::found::Place;
 use crate::git::Git;
 use crate::oid::Oid;
 
-/// What `rev-parse` is asked for, in the order of [`Repo`]'s fields.
+/// What `rev-parse` is asked for, in the order of [`Place`]'s fields.
 const PATHS: [&str; 3] = ["--show-toplevel", "--git-dir", "--git-common-dir"];
 
 /// A working tree and its repository. All later calls go to exactly these folders, whatever becomes of the `.git` in
@@ -18,10 +19,7 @@ const PATHS: [&str; 3] = ["--show-toplevel", "--git-dir", "--git-common-dir"];
 #[derive(Debug, Clone)]
 pub struct Repo {
     git: Git,
-    top: PathBuf,
-    git_dir: PathBuf,
-    common_dir: PathBuf,
-    format: String,
+    place: Place,
 }
 
 /// Where HEAD is.
@@ -105,6 +103,9 @@ impl Repo {
     /// other failure of git are errors, never "no repository".
     pub fn discover(git: &Git, dir: &Path) -> Result<Option<Self>> {
         let dir = dir.canonicalize().map_err(Error::io("find", dir))?;
+        if let Some(place) = git.found().get(&dir) {
+            return Ok(Some(Self { git: git.clone(), place }));
+        }
         let mut asked = git.command(&dir);
         asked.args(["rev-parse", "--path-format=absolute", "--is-bare-repository", "--is-inside-git-dir"]);
         asked.args(["--is-inside-work-tree", "--show-object-format"]).args(PATHS);
@@ -145,13 +146,14 @@ impl Repo {
             let path = PathBuf::from(OsStr::from_bytes(&path));
             path.canonicalize().map_err(Error::io("find", &path))
         };
-        Ok(Some(Self {
-            git: git.clone(),
+        let place = Place {
             top: canonical(top)?,
             git_dir: canonical(git_dir)?,
             common_dir: canonical(common_dir)?,
             format: format.to_owned(),
-        }))
+        };
+        git.found().put(&dir, &place);
+        Ok(Some(Self { git: git.clone(), place }))
     }
 
     /// `Ok` when git says that there is no repository; the error otherwise.
@@ -184,22 +186,22 @@ impl Repo {
 
     /// Canonical path of the top of the working tree.
     pub fn top(&self) -> &Path {
-        &self.top
+        &self.place.top
     }
 
     /// Canonical path of this working tree's own git folder.
     pub fn git_dir(&self) -> &Path {
-        &self.git_dir
+        &self.place.git_dir
     }
 
     /// Canonical path of the git folder that all worktrees of the repository share.
     pub fn common_dir(&self) -> &Path {
-        &self.common_dir
+        &self.place.common_dir
     }
 
     /// `sha1` or `sha256`.
     pub(crate) fn format(&self) -> &str {
-        &self.format
+        &self.place.format
     }
 
     /// What makes this project the same one in all its worktrees.
@@ -207,35 +209,59 @@ impl Repo {
     /// # Errors
     /// [`Error::Io`] when the git folder is gone.
     pub fn identity(&self) -> Result<Identity> {
-        Identity::of(&self.common_dir)
+        Identity::of(&self.place.common_dir)
     }
 
     /// A call of git in the user's repository. It reads the user's configuration, and may therefore only be given
     /// subcommands that touch no file content: with content come filters, which are programs.
     pub(crate) fn command(&self) -> Command {
-        let mut cmd = self.git.command(&self.top);
-        cmd.env("GIT_DIR", &self.git_dir).env("GIT_WORK_TREE", &self.top);
+        let mut cmd = self.git.command(&self.place.top);
+        cmd.env("GIT_DIR", &self.place.git_dir).env("GIT_WORK_TREE", &self.place.top);
         cmd
     }
 
-    /// Where HEAD is. Two short calls of git.
+    /// Where HEAD is. One short call of git, or two where its file does not tell the branch.
     ///
     /// # Errors
     /// When git cannot tell.
     pub fn head(&self) -> Result<Head> {
+        let commit = self.head_commit()?;
+        let branch = match self.branch_by_file() {
+            Some(branch) => branch,
+            None => self.branch_by_git()?,
+        };
+        Ok(Head { branch, commit })
+    }
+
+    /// The branch as the file `HEAD` tells it; `None` where git has to be asked, as with references that are in no files.
+    fn branch_by_file(&self) -> Option<Option<String>> {
+        let file = self.place.git_dir.join("HEAD");
+        let meta = file.symlink_metadata().ok()?;
+        if !meta.is_file() || meta.len() > 4096 {
+            return None;
+        }
+        let text = std::fs::read_to_string(file).ok()?;
+        let text = text.strip_suffix('\n')?;
+        if let Some(name) = text.strip_prefix("ref: refs/heads/") {
+            let plain = !name.starts_with('.') && !name.contains(char::is_whitespace);
+            return plain.then(|| Some(name.to_owned()));
+        }
+        Oid::parse(text).is_ok().then_some(None)
+    }
+
+    fn branch_by_git(&self) -> Result<Option<String>> {
         let mut asked = self.command();
         asked.args(["symbolic-ref", "-q", "HEAD"]);
         let answer = exec::run(&mut asked, None)?;
-        let branch = match answer.status.code() {
+        match answer.status.code() {
             Some(0) => {
                 let name = String::from_utf8_lossy(&answer.stdout);
                 let name = name.trim_end_matches('\n');
-                Some(name.strip_prefix("refs/heads/").unwrap_or(name).to_owned())
+                Ok(Some(name.strip_prefix("refs/heads/").unwrap_or(name).to_owned()))
             }
-            Some(1) => None,
-            _ => return Err(exec::failure(&asked, answer.status, &answer.stderr)),
-        };
-        Ok(Head { branch, commit: self.head_commit()? })
+            Some(1) => Ok(None),
+            _ => Err(exec::failure(&asked, answer.status, &answer.stderr)),
+        }
     }
 
     /// The commit that HEAD is at; `None` when unborn.

@@ -7,6 +7,7 @@ mod ask;
 mod cli;
 mod commands;
 mod context;
+mod here;
 mod host;
 mod names;
 mod print;

@@ -1,8 +1,8 @@
 //! Runs and tasks as people name them: an id, a unique beginning, `last`, RUN/TASK.
 
 use crate::context::Context;
+use crate::here;
 use crate::print;
-use std::path::PathBuf;
 use windlass_api::{ApiError, ErrorKind};
 use windlass_core::Run;
 use windlass_engine::driver::projects::OpenError;
@@ -15,11 +15,6 @@ const LOOKED_THROUGH: usize = 10_000;
 
 fn wrong(message: impl Into<String>) -> ApiError {
     ApiError::new(ErrorKind::Usage, message)
-}
-
-/// The state folder of this directory's project, when anything was run in it.
-pub(crate) fn project(context: &Context) -> Option<PathBuf> {
-    query::project_dir(&context.paths, context.git().as_ref(), &context.cwd)
 }
 
 /// Runs of a project, newest first.
@@ -36,7 +31,7 @@ fn newest(context: &Context) -> Result<RunId, ApiError> {
         wrong("nothing was run in this project yet")
             .hint("`windlass run \"…\"` begins; `windlass list --all` shows every run")
     };
-    let dir = project(context).ok_or_else(none)?;
+    let dir = here::project(context).ok_or_else(none)?;
     runs_of(context, &dir)?.first().copied().ok_or_else(none)
 }
 
@@ -57,7 +52,7 @@ pub(crate) fn to_act(context: &Context, name: Option<&str>) -> Result<RunId, Api
     if let Some(name) = name {
         return run(context, name);
     }
-    let unfinished = match project(context) {
+    let unfinished = match here::project(context) {
         Some(dir) => query::unfinished(&context.paths, &dir)
             .map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))?,
         None => Vec::new(),

@@ -384,9 +384,9 @@ impl<'a> Watch<'a> {
         }
         let Some(run) = self.run.take() else { return Ok(()) };
         if !self.context.global.json && !self.context.global.quiet {
-            let git = self.context.git();
+            let git = || self.context.git();
             let project = self.context.paths.project_of(self.id).unwrap_or_default();
-            let mut doc = query::status_doc(&run, git.as_ref().map(|g| (g, project.as_path())), &self.dir);
+            let mut doc = query::status_doc(&run, Some((&git, project.as_path())), &self.dir);
             crate::context::as_typed_here(&mut doc.run);
             let look = self.context.look(self.context.width(self.context.err_is_terminal()).min(120));
             let view = RunView::new(&doc, &self.overlay, now());

@@ -32,6 +32,40 @@ fn nothing_is_nothing_and_a_folder_inside_is_the_repository() {
 }
 
 #[test]
+fn what_was_found_once_is_looked_at_again_when_it_changed() {
+    let git = git();
+    let f = Fixture::new();
+    f.write("a/b/c", "x");
+    let top = |dir: &std::path::Path| Repo::discover(&git, dir).map(|repo| repo.map(|r| r.top().to_owned()));
+    assert_eq!(top(&f.at("a/b")).unwrap(), Some(f.root.clone()));
+    // A repository between the folder and the top.
+    run_git(&f.at("a"), &["init", "-q"]);
+    assert_eq!(top(&f.at("a/b")).unwrap(), Some(f.at("a")));
+    fs::remove_dir_all(f.at("a/.git")).unwrap();
+    assert_eq!(top(&f.at("a/b")).unwrap(), Some(f.root.clone()));
+    // Broken is not what it was.
+    fs::rename(f.at(".git/HEAD"), f.at(".git/gone")).unwrap();
+    assert_eq!(top(&f.at("a/b")).ok().flatten(), None);
+    fs::rename(f.at(".git/gone"), f.at(".git/HEAD")).unwrap();
+    assert_eq!(top(&f.root).unwrap(), Some(f.root.clone()));
+    // Another working tree, by the repository's own config.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let elsewhere = elsewhere.path().canonicalize().unwrap();
+    f.git(&["config", "core.worktree", elsewhere.to_str().unwrap()]);
+    assert_ne!(top(&f.root).ok().flatten(), Some(f.root.clone()));
+    f.git(&["config", "--unset", "core.worktree"]);
+    // And a link to another repository in its place.
+    let other = Fixture::new();
+    fs::rename(f.at(".git"), f.at("was.git")).unwrap();
+    fs::write(f.at(".git"), format!("gitdir: {}\n", other.at(".git").display())).unwrap();
+    let repo = Repo::discover(&git, &f.root).unwrap().unwrap();
+    assert_eq!((repo.top(), repo.git_dir()), (f.root.as_path(), other.at(".git").as_path()));
+    fs::write(f.at(".git"), format!("gitdir: {}\n", f.at("was.git").display())).unwrap();
+    let repo = Repo::discover(&git, &f.root).unwrap().unwrap();
+    assert_eq!(repo.git_dir(), f.at("was.git").as_path());
+}
+
+#[test]
 fn a_path_with_a_line_feed_and_a_link_to_the_tree() {
     let dir = tempfile::tempdir().unwrap();
     let odd = dir.path().canonicalize().unwrap().join("new\nline \u{e9}");

@@ -23,7 +23,7 @@ const QUIET: Duration = Duration::from_secs(2);
 /// Waits until runs stop. Ends with the exit code of a watched run: of the first with `--any`, else the worst.
 pub(crate) fn wait(context: &Context, args: &WaitArgs) -> Result<u8, ApiError> {
     let names: Vec<RunId> = match args.runs.as_slice() {
-        [] => match names::project(context) {
+        [] => match crate::here::project(context) {
             Some(dir) => query::unfinished(&context.paths, &dir)
                 .map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))?,
             None => Vec::new(),

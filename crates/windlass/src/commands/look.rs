@@ -14,7 +14,6 @@ mod entry;
 mod escape;
 mod events;
 mod graph;
-mod here;
 mod home;
 mod journal;
 mod logs;

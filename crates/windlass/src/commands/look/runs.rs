@@ -2,10 +2,10 @@
 
 use super::escape::escape_lines;
 use super::out::Out;
-use super::{artifacts, here, journal, missing, project_of, target};
+use super::{artifacts, journal, missing, project_of, target};
 use crate::cli::{AddressArg, ListArgs, RunArg};
 use crate::context::Context;
-use crate::{host, names, print, watch};
+use crate::{here, host, names, print, watch};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -134,9 +134,9 @@ fn show_task(context: &Context, run: &Run, dir: &RunDir, id: &TaskId) -> Result<
 
 /// The document of a run; `changes` asks git for the size of what it changed.
 pub(super) fn document(context: &Context, run: &Run, dir: &RunDir, changes: bool) -> StatusDoc {
-    let git = if changes && run.spec.tree.git { context.git() } else { None };
     let project = project_of(dir);
-    let mut doc = query::status_doc(run, git.as_ref().map(|g| (g, project.as_path())), dir);
+    let git = || context.git();
+    let mut doc = query::status_doc(run, changes.then_some((&git, project.as_path())), dir);
     if !context.global.json {
         crate::context::as_typed_here(&mut doc.run);
     }

@@ -5,24 +5,34 @@ use crate::context::Context;
 use std::path::{Path, PathBuf};
 use windlass_engine::query;
 
+/// The state folder of this directory's project, when anything was run in it.
+pub(crate) fn project(context: &Context) -> Option<PathBuf> {
+    by_files(context).or_else(|| query::project_dir(&context.paths, context.git().as_ref(), &context.cwd))
+}
+
 /// The folders whose runs are shown from here: this project's, or every one's outside of any project.
-pub(super) fn projects(context: &Context) -> Vec<PathBuf> {
-    let known = |folder: &Path| {
-        let dir = context.paths.project(&windlass_git::project_slug(folder));
-        dir.join("windlass.db").exists().then_some(dir)
-    };
-    // Only a project of which state is found counts: whatever is unusual here is left to git to judge.
-    if let Some(dir) = common_dir(&context.cwd).and_then(|folder| known(&folder)) {
+pub(crate) fn projects(context: &Context) -> Vec<PathBuf> {
+    if let Some(dir) = by_files(context) {
         return vec![dir];
     }
     let stops = query::stops();
     let (folder, repo) = query::project_of_dir(context.git().as_ref(), &context.cwd, &stops);
-    if let Some(dir) = known(&folder) {
+    if let Some(dir) = known(context, &folder) {
         return vec![dir];
     }
     let is_project =
         repo.is_some() || windlass_resources::places::find_project(&context.cwd, &stops).is_some();
     if is_project { Vec::new() } else { context.paths.all_projects() }
+}
+
+/// Only a project of which state is found counts: whatever is unusual here is left to git to judge.
+fn by_files(context: &Context) -> Option<PathBuf> {
+    known(context, &common_dir(&context.cwd)?)
+}
+
+fn known(context: &Context, folder: &Path) -> Option<PathBuf> {
+    let dir = context.paths.project(&windlass_git::project_slug(folder));
+    dir.join("windlass.db").exists().then_some(dir)
 }
 
 /// The git folder that all working trees of a repository share, as its files tell.
