@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// The longest line that a client takes, in bytes.
 const MAX_LINE: u64 = 256 << 20;
+/// How long an engine may take to say hello. It says it between two steps of its loop, so one that takes longer stands still.
+const HELLO_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,12 @@ pub enum ClientError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// Somebody listens and says nothing: a stopped process, most likely. Nothing was asked of it.
+    #[error("the engine{} takes connections and does not answer", of_process(*.pid))]
+    Silent {
+        /// Its process, where the system tells.
+        pid: Option<u32>,
     },
     /// The connection broke.
     #[error("the engine's connection broke: {0}")]
@@ -49,9 +57,24 @@ impl ClientError {
     pub fn into_api(self) -> ApiError {
         match self {
             Self::Api(error) => error,
+            Self::Silent { pid } => ApiError::new(ErrorKind::Missing, self.to_string()).hint(wake_hint(pid)),
             other => ApiError::new(ErrorKind::Missing, other.to_string())
                 .hint("see `windlass daemon status`; `windlass daemon start` starts one"),
         }
+    }
+}
+
+fn of_process(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+}
+
+/// What to do about an engine that stands still.
+pub(crate) fn wake_hint(pid: Option<u32>) -> String {
+    match pid {
+        Some(pid) => format!(
+            "`kill -CONT {pid}` wakes it if it was stopped; `kill -9 {pid}` ends it: its workers go on, and another engine takes over"
+        ),
+        None => "see `windlass daemon status`".to_owned(),
     }
 }
 
@@ -71,14 +94,18 @@ impl Client {
     /// Connects and says hello.
     ///
     /// # Errors
-    /// [`ClientError::NoEngine`] when nobody listens; otherwise as [`Client::call`].
+    /// [`ClientError::NoEngine`] when nobody listens, [`ClientError::Silent`] when somebody does who says nothing for 5 s; otherwise as
+    /// [`Client::call`].
     pub fn connect(socket: &Path, version: &str) -> Result<Self, ClientError> {
         let stream = connect_short(socket)
             .map_err(|source| ClientError::NoEngine { path: socket.to_owned(), source })?;
         let writer = stream.try_clone().map_err(ClientError::Broken)?;
         let mut client =
             Self { reader: BufReader::new(stream), writer, next: 1, version: String::new(), pid: 0 };
-        match client.call(Request::Hello { protocol: PROTOCOL, version: version.to_owned() })? {
+        client.set_timeout(Some(HELLO_WITHIN))?;
+        let hello = client.call(Request::Hello { protocol: PROTOCOL, version: version.to_owned() });
+        client.set_timeout(None)?;
+        match hello.map_err(|e| client.silent(e))? {
             Reply::Hello { protocol, version, pid } => {
                 if protocol != PROTOCOL {
                     return Err(ClientError::Api(
@@ -94,6 +121,20 @@ impl Client {
                 Ok(client)
             }
             other => Err(ClientError::Speech(format!("{other:?}"))),
+        }
+    }
+
+    /// The error of a hello, where it is only that nobody said it.
+    fn silent(&self, e: ClientError) -> ClientError {
+        use std::io::ErrorKind::{TimedOut, WouldBlock};
+        match e {
+            ClientError::Broken(io) if matches!(io.kind(), WouldBlock | TimedOut) => {
+                // Of who made the socket listen.
+                let peer = rustix::net::sockopt::socket_peercred(&self.writer).ok();
+                let pid = peer.and_then(|p| u32::try_from(p.pid.as_raw_nonzero().get()).ok());
+                ClientError::Silent { pid }
+            }
+            other => other,
         }
     }
 

@@ -195,6 +195,24 @@ pub enum Request {
     Stop,
 }
 
+impl Request {
+    /// The run that it is about, where there is one already.
+    pub const fn run(&self) -> Option<RunId> {
+        match self {
+            Self::Cancel { run, .. }
+            | Self::Resume { run, .. }
+            | Self::Retry { run, .. }
+            | Self::SettleGates { run, .. }
+            | Self::Steer { run, .. }
+            | Self::Undo { run, .. }
+            | Self::Remove { run }
+            | Self::Watch { run, .. }
+            | Self::Live { run } => Some(*run),
+            Self::Hello { .. } | Self::Run(_) | Self::Visit { .. } | Self::Status | Self::Stop => None,
+        }
+    }
+}
+
 /// New caps of a resumed run: those named change, the others stay.
 pub fn changed_caps(
     mut caps: Caps,

@@ -65,6 +65,18 @@ impl ApiError {
         Self { kind, message: message.into(), hint: String::new() }
     }
 
+    /// The error of a command whose request was kept for later, see [`Reply::Stored`].
+    pub fn stored(run: RunId, pid: Option<u32>) -> Self {
+        let who = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+        Self::new(
+            ErrorKind::Missing,
+            format!(
+                "the engine that leads run {run}{who} does not answer; the request is stored, and will be done once, when that engine answers or another one leads the run"
+            ),
+        )
+        .hint(crate::client::wake_hint(pid))
+    }
+
     /// The same with what to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -149,6 +161,16 @@ pub enum Reply {
         run: RunId,
         /// Last event of the request.
         seq: Seq,
+    },
+    /// Not done yet: who leads the run did not answer. It is kept with the run, and done once by whoever leads the run next,
+    /// that engine or another.
+    Stored {
+        /// Run.
+        run: RunId,
+        /// Id of the kept request.
+        id: String,
+        /// The process that did not answer, where that is known.
+        pid: Option<u32>,
     },
     /// An undo, done or planned.
     Undone {

@@ -7,7 +7,7 @@
 //!
 //! Map: [`machine`] · [`driver`] and its parts · [`prepare`](mod@prepare) from a request to a run that can be created · [`probe`] agent
 //! programs before a run · [`query`] looking, from any process · [`paths`] where things are · [`secrets`] values that are
-//! never journaled.
+//! never journaled · [`stored`] requests that wait for whoever leads their run.
 
 pub mod driver;
 pub mod machine;
@@ -16,6 +16,7 @@ pub mod prepare;
 pub mod probe;
 pub mod query;
 pub mod secrets;
+pub mod stored;
 
 pub use driver::{Engine, EngineOptions};
 pub use paths::{Paths, RunDir};

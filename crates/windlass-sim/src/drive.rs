@@ -214,7 +214,8 @@ impl Sim {
                 }
             }
             records.extend(self.forge(part));
-            let append = Append::new(part.run, part.expected, part.epoch, records);
+            let mut append = Append::new(part.run, part.expected, part.epoch, records);
+            append.consumes.clone_from(&part.consumes);
             batch.push(if part.sync { append.synced() } else { append });
             // Its place; what the store says of it comes below.
             results.push(Ok(0));

@@ -331,3 +331,65 @@ fn the_tree_is_kept_again_after_a_block() {
     b.settle();
     assert_eq!(kept(&b), 2);
 }
+
+fn left(request: &str) -> In {
+    In::Left { run: id(A), id: request.into(), input: Input::Cancel { task: None, by: "user".into() } }
+}
+
+impl Bench {
+    /// The requests that the commit under way consumes.
+    fn consumes(&self) -> Vec<String> {
+        self.commit.iter().flat_map(|(_, parts)| parts).flat_map(|p| p.consumes.clone()).collect()
+    }
+
+    fn requested(&self) -> usize {
+        let journal = &self.journals[&id(A)];
+        journal.iter().filter(|(_, e)| matches!(e, Event::CancelRequested { .. })).count()
+    }
+}
+
+/// A request that was left with a run is consumed with its events, once, however often it is found; what has nothing to change
+/// is consumed too.
+#[test]
+fn a_request_that_was_left_is_taken_once() {
+    let mut b = Bench::new(4);
+    b.create(A, run(Access::Read, 0));
+    b.settle();
+    b.give(left("r1"));
+    assert_eq!(b.consumes(), ["r1"]);
+    b.give(left("r1"));
+    b.durable();
+    assert_eq!(
+        b.commit.as_ref().map(|_| ()),
+        None,
+        "it is found again before the store knows that it is gone"
+    );
+    b.give(left("r2"));
+    assert_eq!(b.consumes(), ["r2"]);
+    b.settle();
+    assert_eq!(b.requested(), 1);
+}
+
+/// When the commit fails it is neither done nor consumed, and is found with the run when that is read again.
+#[test]
+fn a_request_that_was_left_outlives_a_failed_commit() {
+    let mut b = Bench::new(4);
+    b.create(A, run(Access::Read, 0));
+    b.settle();
+    b.give(left("r1"));
+    let (batch, _) = b.commit.take().unwrap();
+    b.give(In::Committed { batch, results: vec![Err(CommitFailure::Conflict("gone".into()))] });
+    b.give(left("r1"));
+    assert!(b.commit.is_none(), "the run is not here");
+    let journal = b.journals[&id(A)].clone();
+    let state = Run::replay(id(A), journal.iter().map(|(at, e)| (*at, e))).unwrap();
+    b.give(In::Opened { run: Box::new(state), epoch: 7, secrets: true });
+    b.give(left("r1"));
+    let taken = |b: &Bench| b.consumes() == ["r1"];
+    while b.commit.is_some() && !taken(&b) {
+        b.durable();
+    }
+    assert!(taken(&b));
+    b.settle();
+    assert_eq!(b.requested(), 1);
+}

@@ -3,12 +3,13 @@
 use crate::context::Context;
 use anyhow::Context as _;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use windlass_api::{ApiError, Client, ClientError, ErrorKind, Reply, Request};
 use windlass_engine::driver::Left;
 use windlass_engine::machine::Settings;
+use windlass_engine::stored;
 use windlass_engine::{Engine, EngineOptions};
 use windlass_server::Socket;
 use windlass_worker::Nursery;
@@ -21,8 +22,11 @@ pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// A connection to the daemon, which is started when it does not run.
 pub(crate) fn daemon(context: &Context) -> Result<Client, ApiError> {
+    connect(context).map_err(ClientError::into_api)
+}
+
+fn connect(context: &Context) -> Result<Client, ClientError> {
     match Client::connect(&context.paths.socket(), VERSION) {
-        Ok(client) => Ok(client),
         Err(e) if is_gone(&e) => {
             start(context).map_err(|e| {
                 ApiError::new(ErrorKind::Missing, format!("the daemon could not be started: {e:#}"))
@@ -30,7 +34,7 @@ pub(crate) fn daemon(context: &Context) -> Result<Client, ApiError> {
             })?;
             connect_within(context, START_LIMIT)
         }
-        Err(e) => Err(e.into_api()),
+        other => other,
     }
 }
 
@@ -40,18 +44,55 @@ fn is_gone(e: &ClientError) -> bool {
 }
 
 /// Asks the daemon, which is started when it does not run. A daemon that is leaving has done nothing: its successor is asked.
+///
+/// # Errors
+/// As the engine refuses; and when who leads the run does not answer, and the request is kept for later ([`Reply::Stored`]).
 pub(crate) fn ask(context: &Context, request: &Request) -> Result<(Client, Reply), ApiError> {
     let until = Instant::now() + START_LIMIT;
     loop {
-        let mut client = daemon(context)?;
-        match client.call(request.clone()) {
-            Ok(reply) => return Ok((client, reply)),
+        match connect(context).and_then(|client| call(client, request)) {
+            Ok((_, Reply::Stored { run, pid, .. })) => return Err(ApiError::stored(run, pid)),
+            Ok(answered) => return Ok(answered),
             Err(e) if e.is_undone() && Instant::now() < until => {
                 std::thread::sleep(Duration::from_millis(10))
             }
+            Err(ClientError::Silent { pid }) => return ask_past_daemon(context, request, pid),
             Err(e) => return Err(e.into_api()),
         }
     }
+}
+
+fn call(mut client: Client, request: &Request) -> Result<(Client, Reply), ClientError> {
+    let reply = client.call(request.clone())?;
+    Ok((client, reply))
+}
+
+/// Asks about a run while the daemon stands still. When another engine leads it, that one is asked; where the leader does not
+/// answer either, the request is left with the run.
+fn ask_past_daemon(
+    context: &Context,
+    request: &Request,
+    daemon: Option<u32>,
+) -> Result<(Client, Reply), ApiError> {
+    let silent = || ClientError::Silent { pid: daemon }.into_api();
+    let Some((run, kept)) = stored::as_stored(request) else { return Err(silent()) };
+    let fail = |e: windlass_engine::driver::projects::OpenError| {
+        ApiError::new(ErrorKind::Missing, format!("the request cannot be stored: {e}"))
+    };
+    // Of a run that nobody leads, nobody would look for what was left.
+    let Some(leader) = stored::leader(&context.paths, run).map_err(fail)? else { return Err(silent()) };
+    let mut pid = daemon;
+    let address = Path::new(&leader.address);
+    if address != context.paths.socket() {
+        match Client::connect(address, VERSION).and_then(|client| call(client, request)) {
+            Ok(answered) => return Ok(answered),
+            Err(ClientError::Silent { pid: other }) => pid = other,
+            Err(e) if e.is_undone() || matches!(e, ClientError::NoEngine { .. }) => pid = None,
+            Err(e) => return Err(e.into_api()),
+        }
+    }
+    stored::leave(&context.paths, run, &kept, crate::watch::now()).map_err(fail)?;
+    Err(ApiError::stored(run, pid))
 }
 
 /// Has an engine lead what is unfinished of the project that a folder belongs to, and offers it this shell's environment for runs
@@ -62,21 +103,29 @@ pub(crate) fn visit(context: &Context, cwd: &str) -> Result<Client, ApiError> {
 }
 
 /// The daemon when it runs; never starts one.
-pub(crate) fn running_daemon(context: &Context) -> Option<Client> {
-    Client::connect(&context.paths.socket(), VERSION).ok()
+///
+/// # Errors
+/// When one runs and does not answer.
+pub(crate) fn running_daemon(context: &Context) -> Result<Option<Client>, ApiError> {
+    match Client::connect(&context.paths.socket(), VERSION) {
+        Ok(client) => Ok(Some(client)),
+        Err(e @ ClientError::Silent { .. }) => Err(e.into_api()),
+        Err(_) => Ok(None),
+    }
 }
 
-fn connect_within(context: &Context, limit: Duration) -> Result<Client, ApiError> {
+fn connect_within(context: &Context, limit: Duration) -> Result<Client, ClientError> {
     let until = Instant::now() + limit;
     loop {
         match Client::connect(&context.paths.socket(), VERSION) {
             Ok(client) => return Ok(client),
-            Err(e @ ClientError::Api(_)) if !is_gone(&e) => return Err(e.into_api()),
+            Err(e @ (ClientError::Api(_) | ClientError::Silent { .. })) if !is_gone(&e) => return Err(e),
             Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(3)),
             Err(e) => {
                 let log = context.paths.daemon_log();
                 return Err(ApiError::new(ErrorKind::Missing, format!("the daemon does not answer: {e}"))
-                    .hint(format!("see {}", log.display())));
+                    .hint(format!("see {}", log.display()))
+                    .into());
             }
         }
     }

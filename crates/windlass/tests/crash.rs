@@ -13,5 +13,7 @@ mod environment;
 mod full_disk;
 #[path = "crash/parts_killed.rs"]
 mod parts_killed;
+#[path = "crash/unanswered.rs"]
+mod unanswered;
 #[path = "crash/world.rs"]
 mod world;

@@ -1,21 +1,25 @@
 //! Requests of hosts: the slow part off the loop, the answer when its events are durable.
 
+use crate::copies;
 use crate::driver::context::{Ctx, Home, now};
 use crate::driver::projects::{OpenError, OpenedRun};
 use crate::driver::trees;
+use crate::files;
 use crate::prepare::{self, Prepared};
 use crate::secrets::{self, SecretMap};
+use crate::stored;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use windlass_api::request::{RunRequest, ShellEnv};
 use windlass_api::response::{PlanDoc, UndoFile};
-use windlass_api::{ApiError, Client, ErrorKind, Reply, Request};
+use windlass_api::{ApiError, Client, ClientError, ErrorKind, Reply, Request};
 use windlass_core::Input;
 use windlass_core::Run;
 use windlass_events::event::Snapshot;
 use windlass_events::{Event, RunId};
 use windlass_git::Segment;
+use windlass_store::StoredRequest;
 
 /// Where an answer goes.
 pub(crate) type Responder = oneshot::Sender<Result<Reply, ApiError>>;
@@ -36,7 +40,14 @@ pub(crate) enum Ready {
     /// A run can be created.
     Create { home: Arc<Home>, epoch: u64, events: Vec<Event>, plan: Box<PlanDoc>, reply: Responder },
     /// A run was opened, for a request or for itself.
-    Opened { home: Arc<Home>, run: Box<Run>, epoch: u64, then: Option<Then> },
+    Opened {
+        home: Arc<Home>,
+        run: Box<Run>,
+        epoch: u64,
+        /// Requests that were left with it.
+        left: Vec<StoredRequest>,
+        then: Option<Then>,
+    },
     /// The tree was changed by an undo; the journal must know.
     Undone {
         run: RunId,
@@ -129,9 +140,9 @@ fn make_home(ctx: &Ctx, prepared: Prepared) -> Result<Made, ApiError> {
     let dir = project.run_dir(id);
     dir.make().map_err(|e| disk(&e))?;
     let written = (|| {
-        std::fs::write(dir.goal(), &prepared.spec.goal)?;
+        files::write(&dir.goal(), prepared.spec.goal.as_bytes())?;
         if let Some(script) = &prepared.spec.script {
-            std::fs::write(dir.0.join("script.json"), script)?;
+            files::write(&dir.0.join("script.json"), script.as_bytes())?;
         }
         secrets::keep(&paths.secrets(id), &prepared.secrets)
     })();
@@ -156,11 +167,11 @@ fn make_home(ctx: &Ctx, prepared: Prepared) -> Result<Made, ApiError> {
     Ok((home, lease.epoch, events, plan))
 }
 
-fn random() -> u64 {
+/// A number for an id: ids need to differ, not to be secret.
+pub(crate) fn random() -> u64 {
     let mut bytes = [0u8; 8];
     match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
         Ok(8) => u64::from_le_bytes(bytes),
-        // Ids need to differ, not to be secret.
         _ => u64::try_from(now()).unwrap_or(0) ^ (u64::from(std::process::id()) << 32),
     }
 }
@@ -168,17 +179,21 @@ fn random() -> u64 {
 /// Opens a run for a request. Blocking. A run that another engine leads gets the request forwarded.
 pub(crate) fn open(ctx: &Ctx, run: RunId, original: Option<Request>, then: Option<Then>) -> Ready {
     match ctx.projects.open_run(run, now()) {
-        Ok(OpenedRun { project, run: state, epoch }) => {
+        Ok(OpenedRun { project, run: state, epoch, left }) => {
+            // A machine that crashed may have lost what was not synced yet.
+            for (name, why) in copies::mend_given(&state, &project.run_dir(run)).failed {
+                tracing::warn!(%run, name, why, "a file is not what the journal says");
+            }
             let kept = secrets::find(&ctx.projects.paths().secrets(run), &state.spec.secret_names);
             let home = Arc::new(Home::new(run, state.spec.clone(), project, kept));
-            Ready::Opened { home, run: Box::new(state), epoch, then }
+            Ready::Opened { home, run: Box::new(state), epoch, left, then }
         }
         Err(OpenError::Held { address, .. }) => {
             if let (Some(then), Some(request)) = (then, original) {
                 let reply = match then {
                     Then::Ask { reply, .. } | Then::Undo { reply, .. } | Then::Remove { reply } => reply,
                 };
-                answer(reply, forward(&address, request));
+                answer(reply, forward(ctx, run, &address, request));
             }
             Ready::NotOpened(run)
         }
@@ -206,12 +221,23 @@ fn may_pass(e: &OpenError) -> bool {
     }
 }
 
-fn forward(address: &str, request: Request) -> Result<Reply, ApiError> {
-    let mut client = Client::connect(Path::new(address), env!("CARGO_PKG_VERSION")).map_err(|e| {
-        ApiError::new(ErrorKind::Missing, format!("the engine that leads this run does not answer: {e}"))
-            .hint("try again when it has ended; its run is then led by the daemon")
-    })?;
-    client.call(request).map_err(windlass_api::ClientError::into_api)
+/// Asks the engine that leads a run. When that one does not answer, and only then, the request is left with the run: nobody was asked.
+fn forward(ctx: &Ctx, run: RunId, address: &str, request: Request) -> Result<Reply, ApiError> {
+    let silent = match Client::connect(Path::new(address), env!("CARGO_PKG_VERSION")) {
+        Ok(mut client) => match client.call(request.clone()) {
+            Ok(reply) => return Ok(reply),
+            Err(e) if e.is_undone() => e,
+            Err(e) => return Err(e.into_api()),
+        },
+        Err(e @ (ClientError::NoEngine { .. } | ClientError::Silent { .. } | ClientError::Left)) => e,
+        Err(e) => return Err(e.into_api()),
+    };
+    let Some((_, kept)) = stored::as_stored(&request) else { return Err(silent.into_api()) };
+    let pid = if let ClientError::Silent { pid } = silent { pid } else { None };
+    let project = ctx.projects.project_of(run).map_err(|e| open_error(&e))?;
+    let left = project.run(move |store| stored::put(store, run, &kept, now()));
+    let id = left.and_then(|put| put).map_err(|e| open_error(&e))?;
+    Ok(Reply::Stored { run, id, pid })
 }
 
 pub(crate) fn open_error(e: &OpenError) -> ApiError {

@@ -34,6 +34,8 @@ pub(crate) enum Msg {
     Gone(Key),
     /// The lease of a tree was obtained.
     TreeLeased { root: String, run: RunId, lease: windlass_store::Lease },
+    /// Requests were left with runs that are led here.
+    Left(Vec<(RunId, Vec<windlass_store::StoredRequest>)>),
     /// Workers can no longer be started from here.
     NurseryGone,
     /// Leave.

@@ -6,6 +6,7 @@
 pub(crate) mod attempt;
 pub(crate) mod calls;
 pub(crate) mod context;
+mod copying;
 mod engine;
 pub(crate) mod follow;
 pub(crate) mod gate;
@@ -43,6 +44,8 @@ const LIVE_EVERY: Duration = Duration::from_millis(100);
 const LEAVE_WITHIN: Duration = Duration::from_secs(4);
 /// How long a store that does not answer may keep a new engine from starting anything.
 const FIND_WITHIN: Duration = Duration::from_secs(5);
+/// How often requests that were left with the runs that it leads are looked for. Who leaves one has waited in vain for seconds.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How many messages share one step of the machine at most.
 const BATCH: usize = 512;
 
@@ -75,9 +78,12 @@ pub(crate) struct Loop {
     visits: usize,
     /// Until when runs of a former engine are looked for before anything is started, at first.
     found_by: Option<Instant>,
-    /// Requests whose slow part is under way.
+    /// Requests whose slow part is under way, and copies that are to be made.
     slow: usize,
+    copies: copying::Copies,
     last_request: Instant,
+    /// When it looks next for requests that were left with its runs.
+    look_at: Instant,
     /// When it leaves at the latest, once it is asked to.
     leaving: Option<Instant>,
     /// Whether the nursery is gone.
@@ -103,7 +109,9 @@ impl Loop {
             found_by: None,
             next_id: 0,
             slow: 0,
+            copies: copying::Copies::default(),
             last_request: Instant::now(),
+            look_at: Instant::now() + LOOK_EVERY,
             leaving: None,
             crippled: false,
         }
@@ -134,6 +142,7 @@ impl Loop {
                     None
                 }
             };
+            self.look_for_left();
             let mut inputs = Vec::new();
             let mut next = first;
             let mut taken = 0;
@@ -178,7 +187,35 @@ impl Loop {
         });
         let by_idleness = self.idle_at();
         let by_leaving = self.leaving.filter(|at| *at > Instant::now());
-        [by_clock, by_idleness, by_leaving, self.found_by].into_iter().flatten().min()
+        let by_looking = self.machine.runs().any(|r| !r.is_ended()).then_some(self.look_at);
+        [by_clock, by_idleness, by_leaving, by_looking, self.found_by].into_iter().flatten().min()
+    }
+
+    /// Looks for requests that were left with the runs that it leads, when that is due.
+    fn look_for_left(&mut self) {
+        let due = Instant::now();
+        if due < self.look_at {
+            return;
+        }
+        self.look_at = due + LOOK_EVERY;
+        let mut projects: BTreeMap<&std::path::Path, (&Home, Vec<RunId>)> = BTreeMap::new();
+        for run in self.machine.runs().filter(|r| !r.is_ended()) {
+            if let Some(home) = self.homes.get(&run.id) {
+                projects.entry(&home.project.dir).or_insert((home, Vec::new())).1.push(run.id);
+            }
+        }
+        for (home, runs) in projects.into_values() {
+            let ctx = self.ctx.clone();
+            home.project.post(move |store| {
+                use windlass_store::ReadStore;
+                // What cannot be read now is read next time.
+                let left = runs.into_iter().filter_map(|run| Some((run, store.pending_requests(run).ok()?)));
+                let left: Vec<_> = left.filter(|(_, requests)| !requests.is_empty()).collect();
+                if !left.is_empty() {
+                    ctx.tell(Msg::Left(left));
+                }
+            });
+        }
     }
 
     fn idle_at(&self) -> Option<Instant> {
@@ -255,6 +292,11 @@ impl Loop {
             }
             Msg::TreeLeased { root, run, lease } => {
                 self.tree_leases.insert(root, (run, lease));
+            }
+            Msg::Left(left) => {
+                for (run, requests) in left {
+                    self.take_left(run, requests, inputs);
+                }
             }
             Msg::NurseryGone => {
                 self.leave();

@@ -3,6 +3,7 @@
 use super::Loop;
 use super::calls::{self, Ready, Then};
 use super::context::now;
+use super::copying::Copy;
 use super::requests::Pending;
 use crate::machine::In;
 use windlass_api::Request;
@@ -17,7 +18,8 @@ impl Loop {
     /// Leads whatever is unfinished and has no live owner, in every project.
     pub(super) fn visit_all(&mut self) {
         for dir in self.ctx.projects.paths().all_projects() {
-            self.visit_project(dir);
+            self.visit_project(dir.clone());
+            self.copy(Copy::Newest(dir));
         }
     }
 
@@ -52,7 +54,7 @@ impl Loop {
                 self.homes.insert(run, home);
                 inputs.push(In::Create { request, run, epoch, events, secrets: true });
             }
-            Ready::Opened { home, run, epoch, then } => {
+            Ready::Opened { home, run, epoch, left, then } => {
                 let id = home.run;
                 let waiting = self.opening.remove(&id).unwrap_or_default();
                 let secrets = home.secrets.lock().is_ok_and(|s| s.is_some());
@@ -60,6 +62,7 @@ impl Loop {
                 // At once, so that what follows finds it.
                 let out = self.machine.step(In::Opened { run, epoch, secrets }, now());
                 self.perform(out);
+                self.take_left(id, left, inputs);
                 for then in then.into_iter().chain(waiting.into_iter().map(|(_, then)| then)) {
                     match then {
                         Then::Ask { asked, reply } => self.ask(id, asked.0, &asked.1, reply, inputs),

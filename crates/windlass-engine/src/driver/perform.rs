@@ -2,6 +2,7 @@
 
 use crate::driver::attempt::{self, Order};
 use crate::driver::context::{Key, LiveCell, Msg, now};
+use crate::driver::copying::Copy;
 use crate::driver::launch::Job;
 use crate::driver::{Live, Loop, gate, trees};
 use crate::machine::{CommitFailure, In, Out, Part};
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 use windlass_core::{Effect, FOLD_VERSION, Input};
-use windlass_events::{RunId, Seq};
+use windlass_events::{RunId, RunStatus, Seq};
 use windlass_store::{Append, AppendError, LeaseError, LeaseName, Record, Store};
 
 /// A run of fewer events than this is folded as fast as its snapshot is read.
@@ -32,6 +33,7 @@ impl Loop {
                             .collect();
                         list.retain_mut(|w| w.take(&lines));
                     }
+                    self.copy_ended(run, &events);
                     self.after_commit(run);
                 }
                 Out::Reopen { run, at } => {
@@ -165,6 +167,7 @@ impl Loop {
         let Some(state) = self.machine.run(run) else { return };
         let row = (state.status(), state.proof());
         let Some(home) = self.homes.get(&run).cloned() else { return };
+        let stands = row.0 == RunStatus::Blocked && self.indexed.get(&run) != Some(&row);
         if self.indexed.get(&run) != Some(&row) {
             self.indexed.insert(run, row);
             let row = query::index_row(state);
@@ -181,9 +184,14 @@ impl Loop {
                 self.homes.remove(&run);
                 crate::secrets::forget(&self.ctx.projects.paths().secrets(run));
                 home.project.post(move |store| {
+                    // Who asked took it for live; what is asked of it now is asked of an ended run.
+                    let _ = store.take_requests(run);
                     let _ = store.release(&windlass_store::Lease { name: LeaseName::Run(run), epoch });
                 });
+                self.copy(Copy::Run(home.project.dir.clone(), run));
             }
+        } else if stands {
+            self.copy(Copy::Run(home.project.dir.clone(), run));
         }
     }
 
@@ -260,7 +268,7 @@ fn append(part: Part) -> Append {
         records,
         sync: part.sync,
         index: None,
-        consumes: Vec::new(),
+        consumes: part.consumes,
     }
 }
 

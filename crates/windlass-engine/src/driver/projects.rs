@@ -131,6 +131,8 @@ pub struct OpenedRun {
     pub run: Run,
     /// Epoch of the lease.
     pub epoch: u64,
+    /// Requests that were left with it, oldest first.
+    pub left: Vec<windlass_store::StoredRequest>,
 }
 
 impl Projects {
@@ -214,8 +216,10 @@ impl Projects {
             other => OpenError::Lease(other),
         })?;
         let reader = project.reader()?;
-        match load_run(&reader, run) {
-            Ok(state) => Ok(OpenedRun { project, run: state, epoch: lease.epoch }),
+        // After the lease: who left one before saw another leader, who leaves one from now on finds this one.
+        let read = load_run(&reader, run).and_then(|state| Ok((state, reader.pending_requests(run)?)));
+        match read {
+            Ok((state, left)) => Ok(OpenedRun { project, run: state, epoch: lease.epoch, left }),
             Err(e) => {
                 project.post(move |store| {
                     // Its lock frees it at the latest when this process ends.

@@ -4,11 +4,14 @@ use super::Loop;
 use super::calls::{self, CallIn, Ready, Responder, Then};
 use super::projects::{self, OpenError};
 use crate::machine::{AskError, In, RequestId};
-use windlass_api::request::ShellEnv;
+use crate::stored;
+use windlass_api::request::{ShellEnv, changed_caps};
 use windlass_api::response::PlanDoc;
 use windlass_api::{ApiError, ErrorKind, Reply, Request};
 use windlass_core::{Input, Run};
+use windlass_events::spec::Caps;
 use windlass_events::{RunId, Seq};
+use windlass_store::{Store, StoredRequest};
 
 /// Who waits for the machine's answer.
 pub(super) enum Pending {
@@ -17,11 +20,26 @@ pub(super) enum Pending {
     Undone { files: Vec<windlass_api::response::UndoFile>, reply: Responder },
 }
 
+/// What a request asks of a run's work, with the environment that it brings. `None` when it asks nothing of that kind, or when the
+/// caps of its run are not known.
+fn as_input(request: Request, caps: impl FnOnce(RunId) -> Option<Caps>) -> Option<(Input, ShellEnv)> {
+    let no_env = ShellEnv::default;
+    Some(match request {
+        Request::Cancel { task, by, .. } => (Input::Cancel { task, by }, no_env()),
+        Request::Resume { run, budget_usd, budget_tokens, timeout, env } => {
+            (Input::Resume { caps: changed_caps(caps(run)?, budget_usd, budget_tokens, timeout) }, env)
+        }
+        Request::Retry { tasks, env, .. } => (Input::Retry { tasks }, env),
+        Request::SettleGates { answer, .. } => (Input::SettleGates { answer }, no_env()),
+        Request::Steer { task, text, id, .. } => (Input::Steer { id, task, text }, no_env()),
+        _ => return None,
+    })
+}
+
 impl Loop {
     pub(super) fn call(&mut self, call: CallIn, inputs: &mut Vec<In>) {
         let CallIn { request, reply } = call;
         let original = request.clone();
-        let no_env = ShellEnv::default;
         let (run, input, env) = match request {
             Request::Hello { .. } => {
                 let hello = Reply::Hello {
@@ -50,35 +68,49 @@ impl Loop {
                 return self.undo(run, original, force, redo, dry_run, reply);
             }
             Request::Remove { run } => return self.remove(run, original, reply),
-            Request::Cancel { run, task, by } => (run, Input::Cancel { task, by }, no_env()),
-            Request::Resume { run, budget_usd, budget_tokens, timeout, env } => {
-                let caps = self.machine.run(run).map(|r| r.caps);
-                match caps {
-                    Some(caps) => {
-                        let caps =
-                            windlass_api::request::changed_caps(caps, budget_usd, budget_tokens, timeout);
-                        (run, Input::Resume { caps }, env)
+            request => {
+                // Of a run that is not open yet, its journal tells.
+                let caps = |run| self.machine.run(run).map(|r| r.caps).or_else(|| self.peek_caps(run));
+                match (request.run(), as_input(request, caps)) {
+                    (Some(run), Some((input, env))) => (run, input, env),
+                    (Some(run), None) => {
+                        return calls::answer(reply, Err(calls::open_error(&OpenError::NoRun(run))));
                     }
-                    None => {
-                        // Its caps are known once it is open: ask again then.
-                        let Some(known) = self.peek_caps(run) else {
-                            return calls::answer(reply, Err(calls::open_error(&OpenError::NoRun(run))));
-                        };
-                        let caps =
-                            windlass_api::request::changed_caps(known, budget_usd, budget_tokens, timeout);
-                        (run, Input::Resume { caps }, env)
+                    (None, _) => {
+                        let e = ApiError::new(ErrorKind::Usage, "this engine does not know that request");
+                        return calls::answer(reply, Err(e));
                     }
                 }
             }
-            Request::Retry { run, tasks, env } => (run, Input::Retry { tasks }, env),
-            Request::SettleGates { run, answer } => (run, Input::SettleGates { answer }, no_env()),
-            Request::Steer { run, task, text, id } => (run, Input::Steer { id, task, text }, no_env()),
         };
         if self.machine.run(run).is_some() {
             self.ask(run, input, &env, reply, inputs);
         } else {
             let then = Then::Ask { asked: Box::new((input, env)), reply };
             self.open(run, Some((original, then)));
+        }
+    }
+
+    /// Takes requests that were left with a run that is led here. The machine takes each once.
+    pub(super) fn take_left(&mut self, run: RunId, left: Vec<StoredRequest>, inputs: &mut Vec<In>) {
+        let Some(state) = self.machine.run(run) else { return };
+        if state.is_ended() {
+            // It is opened for something else now; what was asked while it was live is void.
+            if let (false, Some(home)) = (left.is_empty(), self.homes.get(&run)) {
+                home.project.post(move |store| {
+                    let _ = store.take_requests(run);
+                });
+            }
+            return;
+        }
+        for one in left {
+            let input = stored::parse(&one).and_then(|request| as_input(request, |_| Some(state.caps)));
+            match input {
+                Some((input, _)) => inputs.push(In::Left { run, id: one.id, input }),
+                None => {
+                    tracing::warn!(%run, id = one.id, "a stored request is of a kind that this version does not know")
+                }
+            }
         }
     }
 
@@ -111,7 +143,7 @@ impl Loop {
         }
     }
 
-    pub(super) fn peek_caps(&self, run: RunId) -> Option<windlass_events::spec::Caps> {
+    pub(super) fn peek_caps(&self, run: RunId) -> Option<Caps> {
         let project = self.ctx.projects.project_of(run).ok()?;
         let reader = project.reader().ok()?;
         projects::load_run(&reader, run).ok().map(|r| r.caps)
@@ -170,7 +202,10 @@ impl Loop {
             let e = ApiError::new(ErrorKind::State, format!("run {run} is still being recorded; try again"));
             return calls::answer(reply, Err(e));
         };
+        let making = self.copies.making();
         self.slowly(move |ctx| {
+            // A copy that is being made would be left behind.
+            let _turn = making.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             calls::answer(reply, calls::remove(ctx, &home, epoch));
             Ready::Over
         });

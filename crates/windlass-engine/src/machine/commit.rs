@@ -28,6 +28,7 @@ impl Machine {
                 epoch: entry.epoch,
                 sync: staged.events.iter().any(|(_, e)| needs_sync(e)),
                 events: staged.events.clone(),
+                consumes: staged.consumes.clone(),
             });
             entry.in_flight = Some(staged);
             order.push(*id);

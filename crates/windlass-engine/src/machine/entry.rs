@@ -24,6 +24,8 @@ pub(super) struct Entry {
     pub(super) snapshot_at: Seq,
     /// Place at which the tree's turn was given back, until that is durable: only then another run may take it.
     pub(super) gave_back: Option<Seq>,
+    /// Requests that were left with the run and that were taken since it was read.
+    pub(super) taken: BTreeSet<String>,
 }
 
 /// Events that wait for durability, with what rests on them.
@@ -33,6 +35,8 @@ pub(super) struct Staged {
     pub(super) events: Vec<(Millis, Event)>,
     pub(super) effects: Vec<(Effect, bool)>,
     pub(super) answers: Vec<RequestId>,
+    /// Requests that were left with the run and are consumed with the events.
+    pub(super) consumes: Vec<String>,
 }
 
 /// What a run had when its memory was dropped, to be read again. Until then its workers live and its turn is held.
@@ -54,6 +58,7 @@ impl Entry {
             in_flight: None,
             snapshot_at: 0,
             gave_back: None,
+            taken: BTreeSet::new(),
         }
     }
 

@@ -55,6 +55,15 @@ pub enum In {
         /// What.
         input: Input,
     },
+    /// A request that was left with a run while nobody answered. It is taken once, however often it is given.
+    Left {
+        /// Run.
+        run: RunId,
+        /// The request's own id.
+        id: String,
+        /// What is asked.
+        input: Input,
+    },
     /// The secret values of a run's environment arrived.
     Secrets(RunId),
     /// A run that is here, or is to be read again ([`Out::Reopen`]), is led by another engine now or cannot be read: it is
@@ -104,6 +113,8 @@ pub struct Part {
     pub events: Vec<(Millis, Event)>,
     /// Whether it must survive a power cut before anything rests on it.
     pub sync: bool,
+    /// Requests that were left with the run and that these events answer: they are consumed with them, or the part is refused.
+    pub consumes: Vec<String>,
 }
 
 /// Something to be done.

@@ -157,6 +157,7 @@ impl Machine {
                 }
             }
             In::Ask { request, run, input } => self.ask(request, run, input, out),
+            In::Left { run, id, input } => self.left(run, id, input),
             In::Secrets(id) => {
                 if let Some(entry) = self.runs.get_mut(&id) {
                     entry.secrets = true;
@@ -278,6 +279,27 @@ impl Machine {
                     }
                 }
             }
+        }
+    }
+
+    /// Takes a request that nobody waits for any more: what becomes of it is in the journal, whatever it is, since that consumes it.
+    fn left(&mut self, id: RunId, request: String, input: Input) {
+        // Of a run that is over nothing can be asked by somebody who took it for live.
+        let Some(entry) = self.runs.get_mut(&id).filter(|e| !e.run.is_ended()) else { return };
+        if !entry.taken.insert(request.clone()) {
+            return;
+        }
+        let notice = |text: String| vec![Event::Notice { text }];
+        let events = match accept(&entry.run, input) {
+            Ok(events) if events.is_empty() => {
+                notice("a stored request asked for what was done already".into())
+            }
+            Ok(events) => events,
+            Err(refusal) => notice(format!("a stored request was refused: {refusal}")),
+        };
+        self.fold(id, events);
+        if let Some(entry) = self.runs.get_mut(&id) {
+            entry.staged.consumes.push(request);
         }
     }
 

@@ -26,7 +26,7 @@ pub(crate) fn daemon(context: &Context, action: Option<DaemonAction>) -> Result<
             }
         }
         DaemonAction::Status => {
-            let doc = match host::running_daemon(context) {
+            let doc = match host::running_daemon(context)? {
                 Some(mut client) => match client.call(Request::Status) {
                     Ok(Reply::Status(doc)) => doc,
                     _ => absent(context),
@@ -60,7 +60,7 @@ fn show(context: &Context, doc: &DaemonDoc) -> Result<u8, ApiError> {
 }
 
 fn stop(context: &Context) -> Result<u8, ApiError> {
-    let Some(mut client) = host::running_daemon(context) else {
+    let Some(mut client) = host::running_daemon(context)? else {
         if context.global.json {
             print::json(&absent(context))?;
         } else {
@@ -74,7 +74,7 @@ fn stop(context: &Context) -> Result<u8, ApiError> {
         Err(e) => return Err(e.into_api()),
     }
     let until = Instant::now() + LEAVE_LIMIT;
-    while host::running_daemon(context).is_some() {
+    while host::running_daemon(context)?.is_some() {
         if Instant::now() > until {
             return Err(ApiError::new(ErrorKind::Missing, "the daemon does not leave")
                 .hint(format!("it is process {}; its workers go on without it", client.pid)));
