@@ -261,7 +261,7 @@ pub struct WaitingDoc {
 /// What went wrong and what to do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorDoc {
-    /// A stable word: an error class of an attempt, or the kind of a refused request.
+    /// A stable word: an error class of an attempt, `dependency` of a skipped task, or the kind of a refused request.
     pub kind: String,
     /// What happened, one or a few lines.
     pub message: String,
@@ -598,8 +598,8 @@ pub struct ListedRun {
     pub created_at: Millis,
     /// Directory that it was asked for in.
     pub cwd: String,
-    /// Workflow by name; empty from a program that does not tell.
-    #[serde(default)]
+    /// Workflow by name; absent (empty) where the list does not know it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub workflow: String,
     /// When its journal last grew; `null` from a program that does not tell.
     #[serde(default)]

@@ -21,6 +21,9 @@ use windlass_events::{
 use windlass_git::{Git, Repo};
 use windlass_store::{ListFilter, OwnerFiles, ReadStore, RunRow, SqliteReader, StoreError};
 
+/// The kind of a skipped task's error: no class of failure, since nothing of its own failed.
+const DEPENDENCY: &str = "dependency";
+
 /// Opens a project's store for reading. Who lives is told by the user's owner files: engines have them for all projects together.
 ///
 /// # Errors
@@ -187,12 +190,13 @@ pub fn list(paths: &Paths, projects: &[PathBuf], newest: Option<usize>) -> Resul
                 Some(row) => ListedRun {
                     id: row.run,
                     goal: row.goal,
-                    team: (!row.team.is_empty()).then_some(row.team),
+                    team: (!row.team.is_empty()).then(|| row.team.clone()),
                     status: RunStatus::parse(&row.status).unwrap_or(RunStatus::Queued),
                     proof: Proof::parse(&row.proof).unwrap_or(Proof::None),
                     created_at: row.created_at,
                     cwd: row.cwd,
-                    workflow: "agent".to_owned(),
+                    // The index knows no workflow. Only a single agent has no team, and then it is this.
+                    workflow: if row.team.is_empty() { "agent" } else { "" }.to_owned(),
                     updated_at: Some(row.updated_at),
                     ended_at: row.terminal.then_some(row.updated_at),
                 },
@@ -248,6 +252,7 @@ pub fn status_doc(run: &Run, changes: Option<(FindGit<'_>, &Path)>, dir: &RunDir
     });
     doc.next = next(run);
     doc.shape_reason.clone_from(&spec.shape.reason);
+    doc.shape_other.clone_from(&spec.shape.other);
     doc.notices = spec.notices.iter().chain(&run.notices).cloned().collect();
     doc.require_proof = spec.require_proof;
     doc.undone = run.undone.as_ref().is_some_and(|u| !u.2);
@@ -493,6 +498,10 @@ fn task_doc(run: &Run, task: &Task, dir: &RunDir) -> TaskDoc {
     doc.evidence = evidence(run, task, dir);
     doc.error = task.failure.as_ref().map(|f| {
         let mut error = ErrorDoc::from(f).task(spec.id.clone());
+        if task.status() == TaskStatus::Skipped {
+            // Nothing is wrong with it: what it depends on did not complete.
+            DEPENDENCY.clone_into(&mut error.kind);
+        }
         if let Some(hint) = &mut error.hint {
             *hint = hint.replace("RUN", run.id.as_str()).replace("TASK", spec.id.as_str());
         }

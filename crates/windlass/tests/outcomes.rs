@@ -98,6 +98,10 @@ fn outcomes_of_commands_are_told_apart() {
     ] {
         assert_eq!(facts(task(&status, step)), wanted, "{step}: {:#}", task(&status, step));
     }
+    for step in ["after-nonzero", "after-stopped"] {
+        let error = &task(&status, step)["error"];
+        assert_eq!(error["kind"], "dependency", "nothing of it failed: {error:#}");
+    }
     assert_eq!(status["run"]["status"], "failed");
     assert_eq!(status["run"]["proof"], "none");
     assert!(status["run"]["ended_at"].is_u64(), "{status:#}");

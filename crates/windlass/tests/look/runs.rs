@@ -56,6 +56,17 @@ fn the_list_is_newest_first_and_of_this_project_unless_all_is_asked_for() {
     let limited = windlass.run(["list", "-n", "1"]).expect_code(0);
     assert!(limited.err().contains("-n N shows more"), "{}", limited.err());
     assert!(limited.out().contains(&second) && !limited.out().contains(&first));
+    // A list knows less than a status and says nothing else.
+    windlass.team("pair", &["echo"], "", "## one\nrole: echo\n\ngo\n");
+    ended(&windlass, &["--team", "pair", "fourth"]);
+    let rows = windlass.json(["list", "--json"])["runs"].as_array().unwrap().clone();
+    assert_eq!((&rows[0]["team"], &rows[1]["team"]), (&json!("pair"), &Value::Null));
+    for row in rows {
+        let status = windlass.status(row["id"].as_str().unwrap());
+        for (key, value) in row.as_object().unwrap() {
+            assert_eq!(*value, status["run"][key], "{key} of {row}");
+        }
+    }
 }
 
 #[test]
