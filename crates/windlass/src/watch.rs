@@ -15,7 +15,9 @@ use windlass_engine::{RunDir, query};
 use windlass_events::event::WaitFor;
 use windlass_events::spec::{GateSource, RedGate};
 use windlass_events::{Event, Millis, Proof, RunId, RunStatus};
-use windlass_view::{LiveScreen, LiveTask, Overlay, PlainLog, RunView, Size, end_card, start_card};
+use windlass_view::{
+    LiveScreen, LiveTask, Overlay, PlainLog, RunView, Size, end_card, notes_above, start_card,
+};
 
 /// How often the frame is drawn at most.
 const FRAME: Duration = Duration::from_millis(100);
@@ -331,7 +333,8 @@ impl<'a> Watch<'a> {
             }
             let look = self.context.look(self.context.width(self.context.err_is_terminal()).min(120));
             let view = RunView::new(&doc, &self.overlay, now());
-            let card = start_card(&view, &look);
+            let card: Vec<_> =
+                notes_above(&view, &look).into_iter().chain(start_card(&view, &look)).collect();
             match (&mut self.screen, terminal_size()) {
                 (Some(screen), Some((width, height))) => {
                     let size = Size { width, height };
