@@ -20,6 +20,7 @@
 //! Map: [`spec`] what a shim is asked to do · [`nursery`] who forks shims · [`shim`] the process; [`shim::machine`] its pure
 //! decisions · [`record`] what is told about an attempt · [`spool`] the file: writer, reader, probe · [`control`] the socket's
 //! messages · [`line_dropper`] lines that are not kept · [`process`] identity of processes · [`sweep`] after a killed shim ·
+//! `successor` the next engine ·
 //! `sys` everything that is unsafe or only of this platform.
 
 pub mod control;
@@ -31,6 +32,7 @@ pub mod record;
 pub mod shim;
 pub mod spec;
 pub mod spool;
+mod successor;
 pub mod sweep;
 mod sys;
 mod wire;

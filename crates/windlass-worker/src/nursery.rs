@@ -3,15 +3,17 @@
 //! A program with threads cannot safely fork without executing, and executing anew for each attempt costs more than all the rest.
 //! The nursery holds nothing but its socket: a request is one message with the descriptor of a connection, and the shim itself reads
 //! what it is to do from there. The nursery is a subreaper, so that what a killed shim leaves behind stays below it until it is swept, and
-//! it reaps. When its engine is gone it waits for its last shim and leaves.
+//! it reaps. When its engine is gone it waits for its last shim and leaves; when that engine died while it had something to do, the
+//! nursery starts the next one first.
 
 use crate::control::{FromShim, Refusal};
 use crate::error::WorkerError;
 use crate::record::Claim;
 use crate::shim::{self, Setup};
 use crate::spec::{Secrets, ShimSpec};
+use crate::successor;
 use crate::sys::{self, Forked, Wait, procfs};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
@@ -19,11 +21,19 @@ use rustix::net::{
 };
 use rustix::process::Pid;
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::io::{IoSlice, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+/// A request for a shim; with it comes the descriptor of its connection, and of a specification that does not fit there.
+const SPAWN: u8 = b's';
+/// The engine has something to do from now on.
+const AT_WORK: u8 = b'w';
+/// The engine has nothing to do from now on.
+const AT_REST: u8 = b'r';
 /// A specification up to this size waits in the connection's own buffer; a larger one travels in memory of its own.
 const INLINE: usize = 64 << 10;
 
@@ -32,14 +42,25 @@ const INLINE: usize = 64 << 10;
 pub struct Nursery {
     socket: OwnedFd,
     pid: i32,
+    /// Whether it was last told that its engine has something to do.
+    at_work: AtomicBool,
 }
 
 impl Nursery {
-    /// Forks the nursery. Call this first of all: before threads, before a database is open.
+    /// Forks a nursery that starts no engine. Call this first of all: before threads, before a database is open.
     ///
     /// # Errors
     /// [`WorkerError::NotSingleThreaded`] when it is too late for that, [`WorkerError::Sys`] when the system refuses.
     pub fn start() -> Result<Self, WorkerError> {
+        Self::start_with(Vec::new())
+    }
+
+    /// Forks a nursery that runs `successor` (a program with its arguments) when its engine dies while [`Nursery::at_work`] holds.
+    /// Engines that die young are started ever later, and after five in a row none is.
+    ///
+    /// # Errors
+    /// As [`Nursery::start`].
+    pub fn start_with(successor: Vec<OsString>) -> Result<Self, WorkerError> {
         let threads = procfs::own_threads().map_err(|e| WorkerError::sys("read /proc/self/task", e))?;
         if threads != 1 {
             return Err(WorkerError::NotSingleThreaded { threads });
@@ -48,12 +69,19 @@ impl Nursery {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .map_err(|e| WorkerError::sys("make a socket", e))?;
+        let engine = EngineFacts {
+            successor,
+            deaths_before: successor::deaths_before(),
+            born_ms: sys::monotonic_ms(),
+            at_work: false,
+        };
         match sys::fork().map_err(|e| WorkerError::sys("start the process that starts workers", e))? {
-            Forked::Parent(pid) => Ok(Self { socket: ours, pid }),
+            Forked::Parent(pid) => Ok(Self { socket: ours, pid, at_work: AtomicBool::new(false) }),
             Forked::Child => {
                 drop(ours);
                 // A panic must not unwind into the engine's frames, which this process has a copy of.
-                let code = std::panic::catch_unwind(move || become_nursery(theirs, &boot_id)).unwrap_or(70);
+                let code =
+                    std::panic::catch_unwind(move || become_nursery(theirs, &boot_id, engine)).unwrap_or(70);
                 sys::exit_now(code)
             }
         }
@@ -62,6 +90,16 @@ impl Nursery {
     /// The nursery's process number.
     pub fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// Tells whether the engine has something to do that goes on by itself. When it dies then, its successor is started; when it ends
+    /// without, that is its own will. Cheap to repeat.
+    pub fn set_at_work(&self, at_work: bool) {
+        if self.at_work.swap(at_work, Ordering::Relaxed) != at_work {
+            let word = if at_work { AT_WORK } else { AT_REST };
+            // A nursery that is gone is found out when the next worker is started.
+            let _ = retry(|| rustix::net::send(&self.socket, &[word], SendFlags::NOSIGNAL));
+        }
     }
 
     /// Asks for a shim. Returns the engine's end of its control connection at once, without waiting for the fork.
@@ -94,7 +132,7 @@ impl Nursery {
         let mut control = SendAncillaryBuffer::new(&mut space);
         control.push(SendAncillaryMessage::ScmRights(&fds));
         loop {
-            match sendmsg(&self.socket, &[IoSlice::new(b"s")], &mut control, SendFlags::NOSIGNAL) {
+            match sendmsg(&self.socket, &[IoSlice::new(&[SPAWN])], &mut control, SendFlags::NOSIGNAL) {
                 Ok(_) => return Ok(UnixStream::from(ours)),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => {
@@ -144,8 +182,36 @@ fn write_all(fd: &OwnedFd, mut bytes: &[u8]) -> Result<(), WorkerError> {
     Ok(())
 }
 
+fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+    loop {
+        match call() {
+            Err(rustix::io::Errno::INTR) => {}
+            other => return other,
+        }
+    }
+}
+
+/// What a nursery knows of its engine.
+struct EngineFacts {
+    successor: Vec<OsString>,
+    deaths_before: u32,
+    born_ms: u64,
+    at_work: bool,
+}
+
+impl EngineFacts {
+    /// When its successor is to be started, in monotonic milliseconds, and what that one is told. `None` when there is to be none.
+    fn succession(&self, now_ms: u64) -> Option<(u64, u32)> {
+        if !self.at_work || self.successor.is_empty() {
+            return None;
+        }
+        let (pause, deaths) = successor::plan(self.deaths_before, now_ms.saturating_sub(self.born_ms))?;
+        Some((now_ms.saturating_add(pause), deaths))
+    }
+}
+
 /// Leaves the engine's world: session, directory, streams, descriptors, signals, mask.
-fn become_nursery(socket: OwnedFd, boot_id: &str) -> i32 {
+fn become_nursery(socket: OwnedFd, boot_id: &str, engine: EngineFacts) -> i32 {
     let _ = rustix::thread::set_name(c"windlass-nurs");
     sys::nursery_signals();
     let _ = rustix::process::setsid();
@@ -168,7 +234,7 @@ fn become_nursery(socket: OwnedFd, boot_id: &str) -> i32 {
     let Ok(signals) = sys::signal_fd() else { return 71 };
     // The first look at a clock finds out how to look at clocks; every shim inherits what was found.
     sys::monotonic_ms();
-    serve(socket, signals, boot_id, umask)
+    serve(socket, signals, boot_id, umask, engine)
 }
 
 /// What to become after a request.
@@ -181,15 +247,17 @@ enum Next {
     BeShim { control: OwnedFd, large_spec: Option<OwnedFd> },
 }
 
-fn serve(socket: OwnedFd, signals: OwnedFd, boot_id: &str, umask: u32) -> i32 {
+fn serve(socket: OwnedFd, signals: OwnedFd, boot_id: &str, umask: u32, mut engine: EngineFacts) -> i32 {
     let mut shims = HashSet::new();
-    let mut engine = true;
-    while engine || !shims.is_empty() {
+    let mut has_engine = true;
+    let mut succession = None;
+    while has_engine || !shims.is_empty() || succession.is_some() {
         let mut fds = vec![PollFd::new(&signals, PollFlags::IN)];
-        if engine {
+        if has_engine {
             fds.push(PollFd::new(&socket, PollFlags::IN));
         }
-        if poll(&mut fds, None).is_err() {
+        let timeout = succession.map(|(at, _)| until(at));
+        if poll(&mut fds, timeout.as_ref()).is_err() {
             continue;
         }
         if !fds[0].revents().is_empty() {
@@ -200,21 +268,35 @@ fn serve(socket: OwnedFd, signals: OwnedFd, boot_id: &str, umask: u32) -> i32 {
             }
         }
         if fds.get(1).is_some_and(|fd| !fd.revents().is_empty()) {
-            match receive(&socket, &mut shims) {
+            match receive(&socket, &mut shims, &mut engine) {
                 Next::Serve => {}
-                Next::EngineGone => engine = false,
+                Next::EngineGone => {
+                    has_engine = false;
+                    succession = engine.succession(sys::monotonic_ms());
+                }
                 Next::BeShim { control, large_spec } => {
-                    drop((socket, signals, shims));
+                    drop((socket, signals, shims, engine));
                     return shim::run(Setup { control, large_spec, boot_id, umask });
                 }
             }
+        }
+        if let Some((_, deaths)) = succession.filter(|(at, _)| *at <= sys::monotonic_ms()) {
+            succession = None;
+            // If it cannot be started, the next command that meets a run starts one.
+            let _ = successor::start(&engine.successor, umask, deaths);
         }
     }
     0
 }
 
-/// Takes one request and forks.
-fn receive(socket: &OwnedFd, shims: &mut HashSet<i32>) -> Next {
+/// The time until an instant of the monotonic clock, as `poll` takes it.
+fn until(at_ms: u64) -> Timespec {
+    let ms = at_ms.saturating_sub(sys::monotonic_ms()).min(60_000);
+    Timespec { tv_sec: (ms / 1_000) as i64, tv_nsec: (ms % 1_000 * 1_000_000) as _ }
+}
+
+/// Takes one message, and forks where it asks for that.
+fn receive(socket: &OwnedFd, shims: &mut HashSet<i32>, engine: &mut EngineFacts) -> Next {
     let mut byte = [0u8; 8];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -224,12 +306,17 @@ fn receive(socket: &OwnedFd, shims: &mut HashSet<i32>) -> Next {
         Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Next::Serve,
         Ok(_) | Err(_) => return Next::EngineGone,
     }
+    match byte[0] {
+        AT_WORK => engine.at_work = true,
+        AT_REST => engine.at_work = false,
+        _ => {}
+    }
     let mut fds = control.drain().flat_map(|message| match message {
         RecvAncillaryMessage::ScmRights(fds) => fds.collect::<Vec<_>>(),
         _ => Vec::new(),
     });
     let (connection, large_spec) = (fds.next(), fds.next());
-    // Without a descriptor (this process has too many) the engine sees its end close.
+    // Without a descriptor nothing is asked for, or this process has too many: then the engine sees its end close.
     let Some(connection) = connection else { return Next::Serve };
     match sys::fork() {
         Ok(Forked::Parent(pid)) => {

@@ -14,6 +14,7 @@ use crate::process::ProcessId;
 use crate::record::{AgentExit, Claim, PROTOCOL, Rusage, Started};
 use crate::spec::{Secrets, ShimSpec, StdinPlan, Stream};
 use crate::spool::{CreateError, FrameKind, SpoolWriter};
+use crate::successor;
 use crate::sys::{self, Wait};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal};
@@ -562,7 +563,7 @@ impl Shim {
         }
         if !connections.is_heard() && revive && !spec.tied {
             // If it cannot be started, the next command that meets the run starts one.
-            let _ = start::start_detached(&spec.revive, umask);
+            let _ = successor::start(&spec.revive, umask, 0);
         }
         0
     }

@@ -95,19 +95,3 @@ fn environment(spec: &ShimSpec, secrets: &Secrets) -> Vec<CString> {
         .map(|(_, (name, value))| c_string(&[name, &b"="[..], value].concat()))
         .collect()
 }
-
-/// Starts a program that has nothing to do with the attempt and outlives the shim.
-pub(super) fn start_detached(argv: &[std::ffi::OsString], umask: u32) -> Result<(), StartError> {
-    let Some(program) = argv.first() else { return Ok(()) };
-    let env = std::env::vars_os().map(|(n, v)| c_string(&[n.as_bytes(), b"=", v.as_bytes()].concat()));
-    let plan = ChildPlan {
-        candidates: vec![c_string(program.as_bytes())],
-        argv: argv.iter().map(|a| c_string(a.as_bytes())).collect(),
-        env: env.collect(),
-        cwd: c_string(b"/"),
-        stdio: [0, 1, 2],
-        umask,
-        tied_to_parent: false,
-    };
-    sys::start_child(&plan).map(|_| ())
-}

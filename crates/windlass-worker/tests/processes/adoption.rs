@@ -13,6 +13,8 @@ pub const TESTS: &[Test] = &[
     ("a_killed_engine_is_survived", a_killed_engine_is_survived),
     ("a_tied_worker_is_not_left_alone", a_tied_worker_is_not_left_alone),
     ("the_last_one_calls_an_engine", the_last_one_calls_an_engine),
+    ("an_engine_killed_at_work_has_a_successor", an_engine_killed_at_work_has_a_successor),
+    ("an_engine_killed_at_rest_has_none", an_engine_killed_at_rest_has_none),
     ("a_connected_engine_is_enough", a_connected_engine_is_enough),
     ("long_paths_and_lost_sockets", long_paths_and_lost_sockets),
     ("nonsense_on_the_socket", nonsense_on_the_socket),
@@ -29,8 +31,11 @@ fn steerable(dir: &Path, name: &str) -> ShimSpec {
 
 /// Another process, with a nursery of its own, that starts one worker and waits to be killed.
 pub fn be_engine(args: &[String]) -> ExitCode {
-    let nursery = Nursery::start().unwrap();
     let [dir, name, flags] = args else { return ExitCode::FAILURE };
+    let successor = format!("echo \"deaths ${{WINDLASS_DEATHS_IN_A_ROW-}}\" >> {dir}/successors");
+    let nursery = Nursery::start_with(vec!["/bin/sh".into(), "-c".into(), successor.into()]).unwrap();
+    nursery.set_at_work(flags.contains("at-work") || flags.contains("at-rest"));
+    nursery.set_at_work(flags.contains("at-work"));
     let mut spec = steerable(Path::new(dir), name);
     spec.marker = format!("{name}-0123456789abcdef").replace('_', "-");
     spec.tied = flags.contains("tied");
@@ -132,6 +137,32 @@ fn the_last_one_calls_an_engine(c: &Context<'_>) {
     assert!(matches!(probe(&engine.spec.spool).unwrap(), Probe::Ended { .. }), "only after the end");
     eventually("the nursery leaves", || !Path::new(&format!("/proc/{}", engine.nursery)).exists());
     assert_eq!(std::fs::read_to_string(c.path("revived")).unwrap().lines().count(), 1);
+}
+
+fn successors(c: &Context<'_>) -> String {
+    std::fs::read_to_string(c.path("successors")).unwrap_or_default()
+}
+
+/// At once: its worker, which would call an engine at its end, goes on.
+fn an_engine_killed_at_work_has_a_successor(c: &Context<'_>) {
+    let mut engine = engine(c, "at-work", "at-work");
+    engine.kill();
+    eventually("its successor", || successors(c) == "deaths 1\n");
+    let mut adopted = adopt(&engine.spec);
+    adopted.send(&ToShim::CloseStdin);
+    adopted.end();
+    eventually("the nursery leaves", || !Path::new(&format!("/proc/{}", engine.nursery)).exists());
+    assert_eq!(successors(c).lines().count(), 1);
+}
+
+fn an_engine_killed_at_rest_has_none(c: &Context<'_>) {
+    let mut engine = engine(c, "at-rest", "at-rest");
+    engine.kill();
+    let mut adopted = adopt(&engine.spec);
+    adopted.send(&ToShim::CloseStdin);
+    adopted.end();
+    eventually("the nursery leaves", || !Path::new(&format!("/proc/{}", engine.nursery)).exists());
+    assert_eq!(successors(c), "");
 }
 
 fn a_connected_engine_is_enough(c: &Context<'_>) {
