@@ -142,6 +142,21 @@ impl RunDoc {
         }
     }
 
+    /// Makes the commands that it offers fit any folder: a `git` of its tree names the tree.
+    pub fn name_tree(&mut self) {
+        let Some(tree) = &self.tree else { return };
+        let root = &tree.root;
+        let plain =
+            |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | '@' | ':' | ',');
+        let quoted =
+            if root.chars().all(plain) { root.clone() } else { format!("'{}'", root.replace('\'', "'\\''")) };
+        for command in &mut self.next {
+            if let Some(rest) = command.strip_prefix("git ") {
+                *command = format!("git -C {quoted} {rest}");
+            }
+        }
+    }
+
     /// The name of the shape: the team, or the workflow of a single agent.
     pub fn shape(&self) -> &str {
         self.team.as_deref().unwrap_or(&self.workflow)

@@ -6,10 +6,13 @@
 //! This crate must never act on an event before it is durable, and never start a worker without the journal saying so.
 //!
 //! Map: [`machine`] · [`driver`] and its parts · [`prepare`](mod@prepare) from a request to a run that can be created · [`probe`] agent
-//! programs before a run · [`query`] looking, from any process · [`paths`] where things are · [`secrets`] values that are
-//! never journaled · [`stored`] requests that wait for whoever leads their run.
+//! programs before a run · [`query`] looking, from any process · [`copies`] plain files for people and agents, written whole by `files` ·
+//! [`paths`] where things are · [`secrets`] values that are never journaled · [`stored`] requests that wait for whoever leads their
+//! run.
 
+pub mod copies;
 pub mod driver;
+mod files;
 pub mod machine;
 pub mod paths;
 pub mod prepare;

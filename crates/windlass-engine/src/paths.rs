@@ -8,6 +8,7 @@
 //! ```
 
 use std::path::{Path, PathBuf};
+use windlass_api::status::FolderDoc;
 use windlass_events::{AttemptNo, RunId, TaskId};
 
 /// The folders of one user.
@@ -149,6 +150,20 @@ pub fn make_private(path: &Path) -> Result<(), PathError> {
         .map_err(|source| PathError::Make { path: path.to_owned(), source })
 }
 
+/// What a run's folder may hold and what each of it is, in the order in which it is worth looking at. Folders end with `/`.
+pub const CONTENTS: [(&str, &str); 10] = [
+    ("summary.md", "what came of the run"),
+    ("goal.md", "what was asked for"),
+    ("results/", "what each attempt said last"),
+    ("diffs/", "what the run and each task changed"),
+    ("transcripts/", "what each attempt said and did"),
+    ("prompts/", "what each attempt was told"),
+    ("artifacts/", "files that tasks handed on"),
+    ("sessions/", "the agents' own records"),
+    ("attempts/", "every byte that workers and gates wrote, for `windlass logs`"),
+    ("script.json", "what a rehearsal plays"),
+];
+
 /// The files of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunDir(pub PathBuf);
@@ -199,6 +214,27 @@ impl RunDir {
     pub fn goal(&self) -> PathBuf {
         self.0.join("goal.md")
     }
+
+    /// Where it is and which of [`CONTENTS`] it holds now.
+    pub fn doc(&self) -> FolderDoc {
+        let is_there = |name: &str| match name.strip_suffix('/') {
+            Some(folder) => holds_files(&self.0.join(folder), 3),
+            None => self.0.join(name).is_file(),
+        };
+        let contents = CONTENTS.iter().map(|(name, _)| *name).filter(|name| is_there(name));
+        FolderDoc {
+            path: self.0.to_string_lossy().into_owned(),
+            contents: contents.map(str::to_owned).collect(),
+        }
+    }
+}
+
+/// Whether there is a file in a folder or, so many levels down, in one below it.
+fn holds_files(folder: &Path, levels: usize) -> bool {
+    std::fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
+        let is_folder = entry.file_type().is_ok_and(|t| t.is_dir());
+        if is_folder { levels > 0 && holds_files(&entry.path(), levels - 1) } else { true }
+    })
 }
 
 /// The name of a gate's file: it cannot be a task's, since `@` is in no task id.

@@ -133,19 +133,9 @@ impl Context {
 
 /// Makes the commands that a document offers fit the shell they will be typed in: a `git` of a tree that it is not in names the tree.
 pub(crate) fn as_typed_here(run: &mut windlass_api::status::RunDoc) {
-    let Some(tree) = &run.tree else { return };
-    if std::env::current_dir().is_ok_and(|here| here.starts_with(&tree.root)) {
-        return;
-    }
-    let root = &tree.root;
-    let plain =
-        |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | '@' | ':' | ',');
-    let quoted =
-        if root.chars().all(plain) { root.clone() } else { format!("'{}'", root.replace('\'', "'\\''")) };
-    for command in &mut run.next {
-        if let Some(rest) = command.strip_prefix("git ") {
-            *command = format!("git -C {quoted} {rest}");
-        }
+    let in_it = |root: &str| std::env::current_dir().is_ok_and(|here| here.starts_with(root));
+    if !run.tree.as_ref().is_some_and(|tree| in_it(&tree.root)) {
+        run.name_tree();
     }
 }
 

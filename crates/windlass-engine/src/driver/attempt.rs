@@ -4,7 +4,9 @@ use crate::driver::context::{Ctx, Home, Key, LiveCell, Msg, now};
 use crate::driver::follow::{Follower, Heard};
 use crate::driver::launch::{self, Job};
 use crate::driver::link::Link;
+use crate::files;
 use crate::machine::In;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -105,7 +107,7 @@ async fn carry(
     let plan = match launch {
         Launch::Nothing { files, result } => {
             for file in files {
-                if let Err(e) = std::fs::write(&file.path, &file.bytes) {
+                if let Err(e) = files::write(Path::new(&file.path), &file.bytes) {
                     return attempt.failed(
                         Outcome::CannotStart,
                         Failure::new(ErrorClass::Internal, format!("{} cannot be written: {e}", file.path)),
@@ -205,11 +207,11 @@ impl Attempt<'_> {
         for file in &plan.files {
             // Files named by their content are there already when another task was told the same.
             let same = self.job.task.runtime == RuntimeKind::Command
-                && std::fs::metadata(&file.path).is_ok_and(|m| m.len() == file.bytes.len() as u64);
+                && files::holds(Path::new(&file.path), &file.bytes);
             if same {
                 continue;
             }
-            std::fs::write(&file.path, &file.bytes)
+            files::write(Path::new(&file.path), &file.bytes)
                 .map_err(|e| internal(format!("{} cannot be written: {e}", file.path)))?;
         }
         let mut argv = plan.argv.iter();
@@ -531,7 +533,7 @@ impl Attempt<'_> {
     /// Keeps a result as a file of its own; the spool has it too.
     fn keep_result(&self, bytes: &[u8], redacted: bool) -> Option<ResultRef> {
         let path = crate::paths::RunDir::result_name(&self.job.task.id, self.job.n);
-        std::fs::write(self.home.dir.0.join(&path), bytes).ok()?;
+        files::write(&self.home.dir.0.join(&path), bytes).ok()?;
         Some(ResultRef {
             path,
             hash: blake3::hash(bytes).to_hex().to_string(),

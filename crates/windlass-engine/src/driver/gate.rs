@@ -75,7 +75,7 @@ async fn carry(
     } else {
         let before = identity(ctx, home).await;
         if let Some(Ok(tree)) = &before {
-            let _ = std::fs::write(&tree_file, tree);
+            let _ = crate::files::write(&tree_file, tree.as_bytes());
         }
         let spec = spec(ctx, home, key, &spool)?;
         let stream = ctx.spawn(&spec, &home.secret_values(false)).ok();

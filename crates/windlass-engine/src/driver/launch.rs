@@ -3,6 +3,7 @@
 use crate::driver::context::{Ctx, Home};
 use crate::driver::follow::Follower;
 use crate::driver::trees;
+use crate::files;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -426,11 +427,8 @@ fn diff(ctx: &Ctx, home: &Home, job: &Job) -> Material {
     };
     let Ok(bytes) = bytes else { return unknown() };
     let path = home.dir.0.join("prompts").join(format!("{}.{}.diff", job.task.id, job.n));
-    let shown = if std::fs::write(&path, &bytes).is_ok() {
-        path.to_string_lossy().into_owned()
-    } else {
-        String::new()
-    };
+    let shown =
+        if files::write(&path, &bytes).is_ok() { path.to_string_lossy().into_owned() } else { String::new() };
     Material::whole(String::from_utf8_lossy(&bytes).into_owned(), shown)
 }
 
@@ -471,7 +469,7 @@ fn changes(ctx: &Ctx, home: &Home, job: &Job) -> Option<Material> {
     let keeper = trees::keeper(ctx.git(), &home.spec.tree, &home.project.dir).ok()?;
     let review = keeper.diff_for_review(Some(DIFF_LIMIT)).ok()?;
     let path = home.dir.0.join("prompts").join(format!("{}.{}.changes.diff", job.task.id, job.n));
-    let shown = if std::fs::write(&path, &review.diff.bytes).is_ok() {
+    let shown = if files::write(&path, &review.diff.bytes).is_ok() {
         path.to_string_lossy().into_owned()
     } else {
         String::new()
@@ -512,7 +510,7 @@ fn remember_tree(ctx: &Ctx, home: &Home, job: &Job) {
     }
     if let Some(Ok(tree)) = trees::identity(ctx, home) {
         // Without it the reader cannot be found out; nothing else depends on it.
-        let _ = std::fs::write(tree_file(home, job), tree);
+        let _ = files::write(&tree_file(home, job), tree.as_bytes());
     }
 }
 

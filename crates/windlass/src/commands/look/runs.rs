@@ -67,6 +67,7 @@ pub(crate) fn show(context: &Context, args: &AddressArg) -> Result<u8, ApiError>
         return show_task(context, &target.run, &target.dir, task);
     }
     let mut doc = document(context, &target.run, &target.dir, true);
+    doc.run.folder = Some(target.dir.doc());
     add_live(context, &target.run, &mut doc);
     if context.global.json {
         print::json(&doc)?;

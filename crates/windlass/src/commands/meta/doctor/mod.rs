@@ -1,10 +1,12 @@
 //! `doctor`: whether everything that Windlass needs is there and whole, one line each, with the command that mends it.
 //!
 //! Looking changes nothing. With `--fix`, damaged ends of journals are set aside (their bytes are kept), wrong caches are made
-//! again, and sockets that nobody can listen on any more are removed. No data is ever deleted.
+//! again, plain copies that are missing or damaged too, and sockets that nobody can listen on any more are removed. No data is ever deleted.
 //!
-//! Map: [`machine`] git, folders, daemon, sandbox · [`programs`] agent programs · [`stores`] journals and workers of every project.
+//! Map: [`machine`] git, folders, daemon, sandbox · [`programs`] agent programs · [`stores`] journals and workers of every project,
+//! with [`copies`] the plain files of its runs.
 
+mod copies;
 mod machine;
 mod programs;
 mod stores;

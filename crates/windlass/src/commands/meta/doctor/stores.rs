@@ -1,6 +1,7 @@
 //! Journals: whole, foldable, their caches right; and what dead workers of unfinished runs left alive.
 
 use super::Report;
+use super::copies::Copies;
 use crate::context::Context;
 use crate::host::VERSION;
 use std::path::Path;
@@ -82,8 +83,13 @@ fn project(context: &Context, dir: &Path, fix: bool, report: &mut Report) {
     };
     let mut wrong = Vec::new();
     let mut orphans = Vec::new();
+    let mut copies = Copies::new(context, dir, fix);
     for listed in &listed {
-        match look(&reader, listed.run) {
+        let found = look(&reader, listed.run);
+        if let Ok(run) = &found {
+            copies.look(run);
+        }
+        match found {
             Ok(run) if !run.is_ended() => {
                 let led = reader
                     .lease(&LeaseName::Run(run.id))
@@ -110,6 +116,7 @@ fn project(context: &Context, dir: &Path, fix: bool, report: &mut Report) {
             say(found, report);
         }
     }
+    copies.say(&name, report);
     if !orphans.is_empty() {
         report.warn(
             format!("{name} workers"),
