@@ -168,6 +168,7 @@ pub fn index_row(run: &Run) -> RunRow {
         proof: run.proof().to_string(),
         goal: run.spec.goal.clone(),
         team: run.spec.shape.team.clone().unwrap_or_default(),
+        workflow: run.spec.shape.workflow.clone(),
         cwd: run.spec.cwd.clone(),
         terminal: run.is_ended(),
     }
@@ -186,17 +187,19 @@ pub fn list(paths: &Paths, projects: &[PathBuf], newest: Option<usize>) -> Resul
             Err(e) => return Err(e.into()),
         };
         for listed in reader.list(ListFilter { unfinished: false, newest })? {
-            let row = match listed.row {
-                Some(row) => ListedRun {
+            // A word of a newer program is nothing that can be listed; the journal may tell.
+            let known = |row: RunRow| Some((RunStatus::parse(&row.status)?, Proof::parse(&row.proof)?, row));
+            let row = match listed.row.and_then(known) {
+                Some((status, proof, row)) => ListedRun {
                     id: row.run,
                     goal: row.goal,
                     team: (!row.team.is_empty()).then(|| row.team.clone()),
-                    status: RunStatus::parse(&row.status).unwrap_or(RunStatus::Queued),
-                    proof: Proof::parse(&row.proof).unwrap_or(Proof::None),
+                    status,
+                    proof,
                     created_at: row.created_at,
                     cwd: row.cwd,
-                    // The index knows no workflow. Only a single agent has no team, and then it is this.
-                    workflow: if row.team.is_empty() { "agent" } else { "" }.to_owned(),
+                    // Empty in a row that was written before the index kept it.
+                    workflow: row.workflow,
                     updated_at: Some(row.updated_at),
                     ended_at: row.terminal.then_some(row.updated_at),
                 },

@@ -174,6 +174,8 @@ pub struct RunRow {
     pub goal: String,
     /// The team.
     pub team: String,
+    /// The workflow; empty in rows from before the index kept it.
+    pub workflow: String,
     /// Where it was started.
     pub cwd: String,
     /// Whether it ended: such runs are left out of the list of unfinished ones.

@@ -65,7 +65,8 @@ pub(super) fn put_row(conn: &Connection, row: &RunRow) -> rusqlite::Result<usize
 /// Stores the row of the run with this number.
 pub(super) fn put_row_of(conn: &Connection, no: i64, row: &RunRow) -> rusqlite::Result<usize> {
     conn.prepare_cached(
-        "UPDATE runs SET created_at = ?2, updated_at = ?3, terminal = ?4, status = ?5, proof = ?6, goal = ?7, team = ?8, cwd = ?9
+        "UPDATE runs SET created_at = ?2, updated_at = ?3, terminal = ?4, status = ?5, proof = ?6, goal = ?7, team = ?8, cwd = ?9,
+                         workflow = ?10
          WHERE run_no = ?1",
     )?
     .execute(params![
@@ -77,16 +78,18 @@ pub(super) fn put_row_of(conn: &Connection, no: i64, row: &RunRow) -> rusqlite::
         row.proof,
         row.short_goal(),
         row.team,
-        row.cwd
+        row.cwd,
+        row.workflow
     ])
 }
 
-pub(super) fn list(conn: &Connection, filter: ListFilter) -> rusqlite::Result<Vec<Listed>> {
+pub(super) fn list(conn: &Connection, format: u32, filter: ListFilter) -> rusqlite::Result<Vec<Listed>> {
     let limit = filter.newest.map_or(-1, |n| i64::try_from(n).unwrap_or(i64::MAX));
-    conn.prepare_cached(
-        "SELECT run, created_at, updated_at, terminal, status, proof, goal, team, cwd FROM runs
+    let workflow = if format < 2 { "NULL" } else { "workflow" };
+    conn.prepare_cached(&format!(
+        "SELECT run, created_at, updated_at, terminal, status, proof, goal, team, cwd, {workflow} FROM runs
          WHERE NOT ?1 OR terminal IS NULL OR terminal = 0 ORDER BY run_no DESC LIMIT ?2",
-    )?
+    ))?
     .query_map(params![filter.unfinished, limit], listed)?
     .collect()
 }
@@ -107,6 +110,7 @@ fn listed(row: &Row<'_>) -> rusqlite::Result<Listed> {
         goal: row.get(6)?,
         team: row.get(7)?,
         cwd: row.get(8)?,
+        workflow: row.get::<_, Option<String>>(9)?.unwrap_or_default(),
     };
     Ok(Listed { run, row: Some(row) })
 }

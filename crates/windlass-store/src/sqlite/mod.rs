@@ -29,7 +29,7 @@ use crate::types::{
     RunRow, Snapshot, StoredEvent, StoredRequest,
 };
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,6 +44,8 @@ pub struct SqliteReader {
     path: PathBuf,
     artifacts: ArtifactDir,
     liveness: Arc<dyn Liveness>,
+    /// The format that it is read as.
+    format: Cell<u32>,
     /// Damage that reads found, so that nothing is appended behind it.
     known_damage: RefCell<BTreeMap<RunId, Damage>>,
 }
@@ -101,6 +103,29 @@ impl SqliteReader {
     fn fail(&self, e: rusqlite::Error) -> StoreError {
         fail::store_error(&self.path, &e)
     }
+
+    /// Reads as the format of the database wants it; what was read of one that was migrated meanwhile is thrown away.
+    fn look<T, E: From<StoreError>>(&self, read: impl Fn(&Connection, u32) -> Result<T, E>) -> Result<T, E> {
+        loop {
+            let format = self.format.get();
+            let result = read(&self.conn, format);
+            // A format only rises: one that is the same afterwards was the same all the time.
+            let found = schema::format(&self.conn).map_err(|e| self.fail(e))?;
+            if found == format {
+                return result;
+            }
+            if found > schema::FORMAT {
+                let (path, known) = (self.path.clone(), schema::FORMAT);
+                return Err(StoreError::TooNew { path, found, known }.into());
+            }
+            self.format.set(found);
+        }
+    }
+
+    /// The same for what only SQLite can refuse.
+    fn ask<T>(&self, read: impl Fn(&Connection, u32) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        self.look(|conn, format| read(conn, format).map_err(|e| self.fail(e)))
+    }
 }
 
 impl SqliteStore {
@@ -120,6 +145,9 @@ impl SqliteStore {
             let reader = &mut self.reader;
             let parts = SqliteParts { artifacts: &reader.artifacts, liveness: &*reader.liveness };
             let transaction = Transaction::new(&mut reader.conn, TransactionBehavior::Immediate)?;
+            if let Err(refused) = schema::still_known(&transaction, &reader.path)? {
+                return Ok(Err(refused.into()));
+            }
             match work(&transaction, &parts)? {
                 Ok(value) => transaction.commit().map(|()| Ok(value)),
                 Err(refused) => Ok(Err(refused)),
@@ -163,7 +191,7 @@ impl Drop for SqliteStore {
 
 impl ReadStore for SqliteReader {
     fn read(&self, run: RunId, after: Seq, limit: usize) -> Result<Vec<StoredEvent>, ReadError> {
-        let found = self.read_events(run, after, limit);
+        let found = self.look(|_, _| self.read_events(run, after, limit));
         if let Err(ReadError::Damaged(damage)) = &found {
             self.known_damage.borrow_mut().insert(run, damage.clone());
         }
@@ -171,7 +199,7 @@ impl ReadStore for SqliteReader {
     }
 
     fn head(&self, run: RunId) -> Result<Seq, StoreError> {
-        journal::head(&self.conn, run).map(|(_, head)| head).map_err(|e| self.fail(e))
+        self.ask(|conn, _| journal::head(conn, run)).map(|(_, head)| head)
     }
 
     fn load(&self, run: RunId, fold_version: u32) -> Result<Loaded, ReadError> {
@@ -185,11 +213,11 @@ impl ReadStore for SqliteReader {
     }
 
     fn latest_snapshot(&self, run: RunId, fold_version: u32) -> Result<Option<Snapshot>, StoreError> {
-        caches::latest_snapshot(&self.conn, run, fold_version).map_err(|e| self.fail(e))
+        self.ask(|conn, _| caches::latest_snapshot(conn, run, fold_version))
     }
 
     fn list(&self, filter: ListFilter) -> Result<Vec<Listed>, StoreError> {
-        caches::list(&self.conn, filter).map_err(|e| self.fail(e))
+        self.ask(|conn, format| caches::list(conn, format, filter))
     }
 
     fn data_version(&self) -> Result<u64, StoreError> {
@@ -201,7 +229,7 @@ impl ReadStore for SqliteReader {
     }
 
     fn lease(&self, name: &LeaseName) -> Result<Option<LeaseState>, StoreError> {
-        leases::state(&self.conn, name).map_err(|e| self.fail(e))
+        self.ask(|conn, _| leases::state(conn, name))
     }
 
     fn is_alive(&self, owner: &OwnerId) -> bool {
@@ -209,22 +237,21 @@ impl ReadStore for SqliteReader {
     }
 
     fn pending_requests(&self, run: RunId) -> Result<Vec<StoredRequest>, StoreError> {
-        items::pending(&self.conn, run).map_err(|e| self.fail(e))
+        self.ask(|conn, _| items::pending(conn, run))
     }
 
     fn get_artifact(&self, hash: &Hash) -> Result<Vec<u8>, ArtifactError> {
-        match items::artifact(&self.conn, hash) {
-            Ok(items::Stored::Inline(bytes)) => {
+        match self.ask(|conn, _| items::artifact(conn, hash))? {
+            items::Stored::Inline(bytes) => {
                 crate::artifact::checked(hash, bytes, &self.path.display().to_string())
             }
-            Ok(items::Stored::File) => self.artifacts.get(hash),
-            Ok(items::Stored::Nowhere) => Err(ArtifactError::Missing { hash: *hash }),
-            Err(e) => Err(self.fail(e).into()),
+            items::Stored::File => self.artifacts.get(hash),
+            items::Stored::Nowhere => Err(ArtifactError::Missing { hash: *hash }),
         }
     }
 
     fn project_identity(&self) -> Result<Option<ProjectIdentity>, StoreError> {
-        items::identity(&self.conn).map_err(|e| self.fail(e))
+        self.ask(|conn, _| items::identity(conn))
     }
 }
 

@@ -70,7 +70,7 @@ impl SqliteStore {
         .map_err(fail)?;
         conn.set_prepared_statement_cache_capacity(48);
         schema::migrate(&mut conn, &path, &*liveness)?;
-        Ok(Self { reader: SqliteReader::new(conn, dir, liveness), full: true, commits: 0 })
+        Ok(Self { reader: SqliteReader::new(conn, dir, liveness, schema::FORMAT), full: true, commits: 0 })
     }
 
     /// Opens the store in `dir` only to look at it.
@@ -83,7 +83,7 @@ impl SqliteStore {
 }
 
 impl SqliteReader {
-    /// Opens the store in `dir` only to look at it. Nothing is created, migrated or repaired.
+    /// Opens the store in `dir` only to look at it. Nothing is created, migrated or repaired; every older format is read as it is.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when nothing was stored there yet; else as [`SqliteStore::open`].
@@ -104,16 +104,23 @@ impl SqliteReader {
         let conn = connect_readonly(&path).map_err(fail)?;
         match schema::inspect(&conn, &path, schema::FORMAT)? {
             Found::Empty => Err(StoreError::NotFound { path }),
-            Found::Format(_) => {
+            Found::Format(format) => {
                 conn.set_prepared_statement_cache_capacity(24);
-                Ok(Self::new(conn, dir, liveness))
+                Ok(Self::new(conn, dir, liveness, format))
             }
         }
     }
 
-    pub(super) fn new(conn: Connection, dir: &Path, liveness: Arc<dyn Liveness>) -> Self {
+    pub(super) fn new(conn: Connection, dir: &Path, liveness: Arc<dyn Liveness>, format: u32) -> Self {
         let artifacts = ArtifactDir(dir.join("artifacts"));
-        Self { conn, path: dir.join(DB_FILE), artifacts, liveness, known_damage: Default::default() }
+        Self {
+            conn,
+            path: dir.join(DB_FILE),
+            artifacts,
+            liveness,
+            format: format.into(),
+            known_damage: Default::default(),
+        }
     }
 }
 

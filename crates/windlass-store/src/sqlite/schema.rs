@@ -13,7 +13,7 @@ pub const APPLICATION_ID: i32 = 0x574e_444c;
 pub const FORMAT: u32 = MIGRATIONS.len() as u32;
 
 /// Step `n` makes format `n + 1` of format `n`. A released step is never changed.
-const MIGRATIONS: &[&str] = &[FORMAT_1];
+const MIGRATIONS: &[&str] = &[FORMAT_1, FORMAT_2];
 
 /// `events.key` is `run_no << 32 | seq`. Numbers of runs are never used twice, so neither are keys.
 const FORMAT_1: &str = "
@@ -70,6 +70,9 @@ CREATE TABLE project (
 ) STRICT;
 ";
 
+/// The index tells which workflow a run follows; rows from before do not know it.
+const FORMAT_2: &str = "ALTER TABLE runs ADD COLUMN workflow TEXT;";
+
 /// What a database says it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
@@ -99,6 +102,23 @@ pub(super) fn inspect(conn: &Connection, path: &Path, known: u32) -> Result<Foun
             _ => not_ours(format!("format {format}")),
         },
     }
+}
+
+/// The format that a database has at this moment, or as of the transaction that reads it.
+pub(super) fn format(conn: &Connection) -> rusqlite::Result<u32> {
+    conn.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0))
+}
+
+/// Refuses to write where a newer program has migrated since this one opened the database. For the beginning of a write transaction.
+///
+/// An append needs no such look: a lease that is held keeps every migration waiting, see [`migrate`].
+pub(super) fn still_known(conn: &Connection, path: &Path) -> rusqlite::Result<Result<(), StoreError>> {
+    let found = format(conn)?;
+    Ok(if found == FORMAT {
+        Ok(())
+    } else {
+        Err(StoreError::TooNew { path: path.to_owned(), found, known: FORMAT })
+    })
 }
 
 /// Brings a database to the newest format, in one transaction. Waits (by refusing) while an owner of an older one lives.

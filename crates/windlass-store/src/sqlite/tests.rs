@@ -129,6 +129,7 @@ fn a_thousand_runs_are_listed_from_their_index() {
             proof: "unproven".to_owned(),
             goal: "g".repeat(400),
             team: "default".to_owned(),
+            workflow: "fast-fix".to_owned(),
             cwd: "/src".to_owned(),
             terminal: n % 10 != 0,
         });

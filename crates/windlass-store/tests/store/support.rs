@@ -72,6 +72,7 @@ pub(crate) fn row(run: RunId, status: &str, terminal: bool) -> RunRow {
         proof: "unproven".to_owned(),
         goal: "mend the tests".to_owned(),
         team: "default".to_owned(),
+        workflow: "fast-fix".to_owned(),
         cwd: "/src/project".to_owned(),
         terminal,
     }
