@@ -84,6 +84,8 @@ pub struct Client {
     reader: BufReader<UnixStream>,
     writer: UnixStream,
     next: u64,
+    /// Protocol of the engine.
+    protocol: u32,
     /// Version of the engine.
     pub version: String,
     /// Process of the engine.
@@ -91,37 +93,66 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects and says hello.
+    /// Connects, says hello, and makes sure that both speak the same protocol.
+    ///
+    /// # Errors
+    /// As [`Client::greet`] and [`Client::understood`].
+    pub fn connect(socket: &Path, version: &str) -> Result<Self, ClientError> {
+        Self::greet(socket, version)?.understood(version)
+    }
+
+    /// Connects and says hello. Before [`Client::understood`] only what is the same in every protocol may be asked, see [`PROTOCOL`].
     ///
     /// # Errors
     /// [`ClientError::NoEngine`] when nobody listens, [`ClientError::Silent`] when somebody does who says nothing for 5 s; otherwise as
     /// [`Client::call`].
-    pub fn connect(socket: &Path, version: &str) -> Result<Self, ClientError> {
+    pub fn greet(socket: &Path, version: &str) -> Result<Self, ClientError> {
         let stream = connect_short(socket)
             .map_err(|source| ClientError::NoEngine { path: socket.to_owned(), source })?;
         let writer = stream.try_clone().map_err(ClientError::Broken)?;
-        let mut client =
-            Self { reader: BufReader::new(stream), writer, next: 1, version: String::new(), pid: 0 };
+        let mut client = Self {
+            reader: BufReader::new(stream),
+            writer,
+            next: 1,
+            protocol: 0,
+            version: String::new(),
+            pid: 0,
+        };
         client.set_timeout(Some(HELLO_WITHIN))?;
         let hello = client.call(Request::Hello { protocol: PROTOCOL, version: version.to_owned() });
         client.set_timeout(None)?;
         match hello.map_err(|e| client.silent(e))? {
             Reply::Hello { protocol, version, pid } => {
-                if protocol != PROTOCOL {
-                    return Err(ClientError::Api(
-                        ApiError::new(
-                            ErrorKind::Missing,
-                            format!("the daemon (version {version}) speaks protocol {protocol}, this program {PROTOCOL}"),
-                        )
-                        .hint("`windlass daemon stop` ends it; the next command starts one of this version"),
-                    ));
-                }
+                client.protocol = protocol;
                 client.version = version;
                 client.pid = pid;
                 Ok(client)
             }
             other => Err(ClientError::Speech(format!("{other:?}"))),
         }
+    }
+
+    /// The same connection, if the engine speaks the protocol of this program, whose version is given.
+    ///
+    /// # Errors
+    /// When it speaks another one: which, and what to do.
+    pub fn understood(self, version: &str) -> Result<Self, ClientError> {
+        if self.protocol == PROTOCOL {
+            return Ok(self);
+        }
+        let text = format!(
+            "the daemon (windlass {}, process {}) speaks protocol {}, this windlass {version} speaks {PROTOCOL}",
+            self.version, self.pid, self.protocol
+        );
+        let hint = if self.protocol > PROTOCOL {
+            format!(
+                "use windlass {}, or end its daemon with `windlass daemon stop`: the next command starts one of this version",
+                self.version
+            )
+        } else {
+            "`windlass daemon restart` puts one of this version in its place".to_owned()
+        };
+        Err(ClientError::Api(ApiError::new(ErrorKind::Missing, text).hint(hint)))
     }
 
     /// The error of a hello, where it is only that nobody said it.

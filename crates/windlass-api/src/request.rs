@@ -193,6 +193,12 @@ pub enum Request {
     Status,
     /// Leave: stop deciding, and end. Workers go on.
     Stop,
+    /// Make place for another engine, which the asker starts: decide nothing more, make durable what was decided, give every lease back,
+    /// answer [`crate::Reply::Left`], and end. Workers go on. The same in every protocol version.
+    HandOver {
+        /// Version of the engine that comes.
+        version: String,
+    },
 }
 
 impl Request {
@@ -208,7 +214,12 @@ impl Request {
             | Self::Remove { run }
             | Self::Watch { run, .. }
             | Self::Live { run } => Some(*run),
-            Self::Hello { .. } | Self::Run(_) | Self::Visit { .. } | Self::Status | Self::Stop => None,
+            Self::Hello { .. }
+            | Self::Run(_)
+            | Self::Visit { .. }
+            | Self::Status
+            | Self::Stop
+            | Self::HandOver { .. } => None,
         }
     }
 }

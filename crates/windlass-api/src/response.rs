@@ -179,6 +179,8 @@ pub enum Reply {
         /// Whether it was only planned.
         dry_run: bool,
     },
+    /// To `hand_over`: the engine leads nothing any more, and ends now.
+    Left,
     /// How the daemon is.
     Status(DaemonDoc),
     /// Live picture: what each live task does now.
