@@ -242,3 +242,29 @@ pub fn gate_name(key: &windlass_events::event::GateKey) -> String {
     let task = key.task.as_ref().map_or("baseline", TaskId::as_str);
     format!("{task}@gate{}.{}", key.gate + 1, key.n)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_runs_folder_holds_is_described() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/formats.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        for (name, what) in CONTENTS {
+            assert!(page.contains(&format!("| `{name}` | {what} |")), "{name}");
+        }
+    }
+
+    #[test]
+    fn empty_folders_are_no_contents() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = RunDir(folder.path().to_owned());
+        dir.make().unwrap();
+        make_private(&folder.path().join("artifacts/01_a")).unwrap();
+        assert_eq!(dir.doc().contents, Vec::<String>::new());
+        std::fs::write(folder.path().join("artifacts/01_a/notes.md"), "x").unwrap();
+        std::fs::write(dir.goal(), "x").unwrap();
+        assert_eq!(dir.doc().contents, ["goal.md", "artifacts/"]);
+    }
+}

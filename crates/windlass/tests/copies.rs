@@ -331,3 +331,36 @@ fn a_run_that_stands_still_says_why_and_a_removed_one_leaves_nothing() {
     world.windlass.run(["daemon", "stop"]).expect_code(0);
     assert!(!folder.exists());
 }
+
+#[test]
+fn a_run_without_a_daemon_has_left_everything_when_its_command_ends() {
+    let world = World::new();
+    world.windlass.shell_agent("writer", "echo 2 > sum.txt", "writes: true");
+    world.windlass.run(["run", "--no-daemon", "--agent", "writer", "go"]).expect_code(0);
+    let folder = world.folder("last");
+    let files = files(&folder);
+    assert!(
+        files.contains_key("summary.md") && files.contains_key("diffs/01_writer.diff"),
+        "{:?}",
+        files.keys()
+    );
+}
+
+#[test]
+fn what_an_attempt_said_can_be_read_while_the_run_goes_on() {
+    let world = World::new();
+    let script = world.windlass.script(json!([
+        {"when": {"step": "explore"}, "do": [{"say": "looking around"}, {"answer": "It is one."}]},
+        {"do": ["hang"]},
+    ]));
+    let script = script.to_str().unwrap();
+    let run =
+        world.windlass.detach(["--team", "fast-fix", "--runtime", "rehearsal", "--script", script, "go"]);
+    let folder = world.folder(&run);
+    process::wait_until("the first transcript", || folder.join("transcripts/01_explore.1.md").exists());
+    let text = std::fs::read_to_string(folder.join("transcripts/01_explore.1.md")).unwrap();
+    assert!(text.contains("looking around"), "{text}");
+    assert!(!folder.join("summary.md").exists(), "that is for its end");
+    world.windlass.run(["cancel", &run]).expect_code(0);
+    world.copied(&run);
+}
