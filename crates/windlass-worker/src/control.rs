@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Pure codecs over byte buffers, so that each side uses the streams it likes. Frozen and versioned: [`FromShim::Hello`] comes first
-//! and names the version; unknown kinds are skipped by both sides.
+//! and names the version. A later version may add kinds, reasons, and fields at the end of a body; whoever does not know them passes
+//! them over. `tests/golden` has the bytes of every version.
 
 use crate::error::WorkerError;
 use crate::record::{Claim, StoppedBy};
@@ -129,7 +130,7 @@ pub enum FromShim {
         /// The final length of the spool.
         spool_len: u64,
     },
-    /// A message of a later version.
+    /// A message of a later version, or for a reason of a later version.
     Unknown(u8),
 }
 
@@ -256,8 +257,10 @@ impl FromShim {
                 text: text(&t),
             },
             3 => Self::Bytes { spool_len: t.u64().ok_or(BadMessage)? },
-            4 => Self::Stopping {
-                by: *STOPPED_BY.get(usize::from(t.u8().ok_or(BadMessage)?)).ok_or(BadMessage)?,
+            // Why is only for whoever looks meanwhile; the end record says it again.
+            4 => match STOPPED_BY.get(usize::from(t.u8().ok_or(BadMessage)?)) {
+                Some(by) => Self::Stopping { by: *by },
+                None => Self::Unknown(kind),
             },
             5 => Self::StdinWritten { id: t.u64().ok_or(BadMessage)? },
             6 => Self::StdinFailed { id: t.u64().ok_or(BadMessage)?, text: text(&t) },
