@@ -3,11 +3,13 @@
 //! They are copies: what they hold is in the journal, in a spool or in git as well. So they are not synced; after a crash they are
 //! compared with what the journal says of them and written again (see [`crate::copies`]).
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// The end of the name of a file that is being written.
 const UNFINISHED: &str = ".tmp";
@@ -43,6 +45,30 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub(crate) fn holds(path: &Path, bytes: &[u8]) -> bool {
     std::fs::metadata(path).is_ok_and(|m| m.len() == bytes.len() as u64)
         && std::fs::read(path).is_ok_and(|there| there == bytes)
+}
+
+/// Files that were found to hold what they should, so that each is read once.
+#[derive(Debug, Default)]
+pub(crate) struct Compared(Mutex<BTreeSet<PathBuf>>);
+
+impl Compared {
+    /// Whether a file holds exactly these bytes. Of one that was compared before only the length is looked at: these are files that are
+    /// named by their content.
+    pub(crate) fn holds(&self, path: &Path, bytes: &[u8]) -> bool {
+        // A poisoned lock only means that another thread failed while it held it; the set is whole.
+        let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !std::fs::metadata(path).is_ok_and(|m| m.len() == bytes.len() as u64) {
+            return false;
+        }
+        if known().contains(path) {
+            return true;
+        }
+        let same = std::fs::read(path).is_ok_and(|there| there == bytes);
+        if same {
+            known().insert(path.to_owned());
+        }
+        same
+    }
 }
 
 /// Removes what killed writers left in a folder. What a living process writes stays.
@@ -89,6 +115,21 @@ mod tests {
         assert_eq!((text.as_str(), std::fs::read(&path).unwrap().as_slice()), ("one", &b"two"[..]));
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(names(folder.path()), ["a.md"]);
+    }
+
+    #[test]
+    fn a_file_that_is_not_what_it_should_be_is_found_out_before_it_is_relied_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.md");
+        let compared = Compared::default();
+        assert!(!compared.holds(&path, b"one"));
+        // As a power cut leaves it.
+        std::fs::write(&path, b"\0\0\0").unwrap();
+        assert!(!compared.holds(&path, b"one"));
+        write(&path, b"one").unwrap();
+        assert!(compared.holds(&path, b"one"));
+        std::fs::remove_file(&path).unwrap();
+        assert!(!compared.holds(&path, b"one"), "it is written again");
     }
 
     #[test]

@@ -207,7 +207,7 @@ impl Attempt<'_> {
         for file in &plan.files {
             // Files named by their content are there already when another task was told the same.
             let same = self.job.task.runtime == RuntimeKind::Command
-                && files::holds(Path::new(&file.path), &file.bytes);
+                && self.home.prompts.holds(Path::new(&file.path), &file.bytes);
             if same {
                 continue;
             }

@@ -2,6 +2,7 @@
 
 use crate::driver::projects::{Project, Projects};
 use crate::driver::spare::Spares;
+use crate::files::Compared;
 use crate::machine::In;
 use crate::paths::RunDir;
 use crate::secrets::SecretMap;
@@ -150,6 +151,8 @@ impl Home {
             spec,
             dir,
             project,
+    /// Prompts that commands share.
+    pub(crate) prompts: Compared,
             secrets: Mutex::new(secrets),
             env: OnceLock::new(),
             spares: Spares::default(),
@@ -163,6 +166,7 @@ impl Home {
 
     /// The secret values, as a shim takes them. With `keys` false, without those of model providers: gates need none.
     pub(crate) fn secret_values(&self, keys: bool) -> windlass_worker::Secrets {
+            prompts: Compared::default(),
         // A poisoned lock only means that another thread failed while it held it; the map is whole.
         let held = self.secrets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut secrets = windlass_worker::Secrets::default();
