@@ -174,7 +174,16 @@ fn what_looks_fits_every_width() {
                 &["attach", run],
                 &["events", run],
                 &["artifacts", run],
+                &["agents"],
+                &["teams"],
+                &["workflows"],
+                &["skills"],
+                &["config", "list"],
+                &["daemon", "status"],
+                &["run", "--dry-run", "--team", "crew", GOAL],
                 &["status", "nope"],
+                // Elsewhere its commands stand on one line each, to be copied.
+                if columns == 20 { &["doctor"] } else { &["version"] },
             ] {
                 let (code, _, raw) = windlass.terminal(args, 200, columns).wait_all();
                 assert!([0, 1, 2, 5].contains(&code), "{args:?}: {code}");

@@ -17,8 +17,11 @@ use crate::context::Context;
 use crate::print;
 use serde::Serialize;
 use windlass_api::ApiError;
-use windlass_view::Line;
 use windlass_view::theme::Tone;
+use windlass_view::{Line, text};
+
+/// Below this width what was found stands under its name.
+const NARROW: usize = 44;
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -168,8 +171,9 @@ fn setup(view: &View, report: &mut Report) {
 
 fn lines(report: &Report, context: &Context) -> Vec<Line> {
     let width = context.width(std::io::IsTerminal::is_terminal(&std::io::stdout()));
-    let column =
-        report.checks.iter().map(|c| windlass_view::text::width(&c.name)).max().unwrap_or(0).min(20) + 10;
+    let narrow = width < NARROW;
+    let longest = report.checks.iter().map(|c| text::width(&text::clean(&c.name))).max().unwrap_or(0);
+    let column = if narrow { 2 } else { longest.min(20) + 10 };
     let mut out = Vec::new();
     for check in &report.checks {
         let (word, tone) = match check.status {
@@ -179,12 +183,20 @@ fn lines(report: &Report, context: &Context) -> Vec<Line> {
             Status::Fail => ("fail", Tone::Bad),
         };
         let mut first = Line::of(tone, word);
-        first.pad_to(8).push(Tone::Strong, &check.name);
-        first.pad_to(column);
-        let room = width.saturating_sub(column).max(20);
-        let clean = windlass_view::text::clean(&check.detail.replace('\n', " "));
-        let mut parts = windlass_view::text::wrap(&clean, room).into_iter();
-        first.push(Tone::Plain, parts.next().unwrap_or_default());
+        first.pad_to(8);
+        let clean = text::clean(&check.detail);
+        let room = width.saturating_sub(column);
+        let mut parts = text::wrap(&clean, room).into_iter();
+        if narrow {
+            first.push_fit(Tone::Strong, &check.name, width.saturating_sub(8));
+        } else {
+            first.push(Tone::Strong, &check.name);
+            let long = first.width() > column;
+            first.pad_to(column);
+            if !long {
+                first.push(Tone::Plain, parts.next().unwrap_or_default());
+            }
+        }
         out.push(first);
         let mut below = |tone: Tone, text: &str| {
             let mut line = Line::new();
@@ -192,9 +204,14 @@ fn lines(report: &Report, context: &Context) -> Vec<Line> {
             out.push(line);
         };
         parts.for_each(|part| below(Tone::Plain, &part));
-        // Commands are not wrapped, so that they can be copied.
         for fix in check.fix.iter().flat_map(|f| f.lines()) {
-            below(Tone::Strong, &format!("→ {fix}"));
+            let fix = format!("→ {}", text::clean(fix));
+            if narrow {
+                text::wrap(&fix, room).iter().for_each(|part| below(Tone::Strong, part));
+            } else {
+                // On one line, so that it can be copied.
+                below(Tone::Strong, &fix);
+            }
         }
     }
     let number = |s: Status| report.checks.iter().filter(|c| c.status == s).count() as u64;
@@ -210,10 +227,11 @@ fn lines(report: &Report, context: &Context) -> Vec<Line> {
         parts.push(format!("{mended} mended"));
     }
     out.push(Line::new());
-    out.push(match (failed, parts.is_empty()) {
-        (0, true) => Line::of(Tone::Good, "all is well"),
-        (0, false) => Line::of(Tone::Plain, format!("nothing fails; {}", parts.join(", "))),
-        _ => Line::of(Tone::Bad, parts.join(", ")),
-    });
+    let (tone, verdict) = match (failed, parts.is_empty()) {
+        (0, true) => (Tone::Good, "all is well".to_owned()),
+        (0, false) => (Tone::Plain, format!("nothing fails; {}", parts.join(", "))),
+        _ => (Tone::Bad, parts.join(", ")),
+    };
+    out.extend(text::wrap(&verdict, width).into_iter().map(|line| Line::of(tone, line)));
     out
 }
