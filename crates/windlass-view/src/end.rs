@@ -2,7 +2,7 @@
 //!
 //! `✓` and `done` appear for proven work alone.
 
-use crate::fields::Fields;
+use crate::fields::{Fields, STACK_BELOW};
 use crate::human;
 use crate::line::Line;
 use crate::model::{Look, RunView};
@@ -45,7 +45,7 @@ pub fn end_card(view: &RunView<'_>, look: &Look) -> Vec<Line> {
     if shows_unproven(run) {
         unproven(&mut f, view);
     }
-    let most = if look.width < 44 { next.len() } else { NEXT_LINES };
+    let most = if look.width < STACK_BELOW { next.len() } else { NEXT_LINES };
     let room = budget.saturating_sub(f.len()).clamp(1, most.max(1));
     commands(&mut f, &next, room);
     f.into_lines_at_most(budget)
@@ -235,7 +235,7 @@ pub(crate) fn cost(view: &RunView<'_>, width: usize) -> Vec<Line> {
     let mut segments = usage(&view.usage);
     let starts: usize = view.rows.iter().map(|r| r.task.attempts.len()).sum();
     segments.push(Line::of(Tone::Plain, human::plural(starts as u64, "start", "starts")));
-    if width < 44 {
+    if width < STACK_BELOW {
         // The verdict had no room for it.
         segments.push(Line::of(Tone::Plain, human::duration(view.elapsed_ms)));
     }

@@ -9,7 +9,7 @@ const INDENT: usize = 2;
 /// Cells of a label with the gap after it.
 const LABEL: usize = 11;
 /// Below this width a label stands on a line of its own.
-const STACK_BELOW: usize = 44;
+pub(crate) const STACK_BELOW: usize = 44;
 
 /// Collects labelled lines of at most `width` cells.
 pub(crate) struct Fields {

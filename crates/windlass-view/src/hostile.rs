@@ -202,6 +202,12 @@ proptest! {
         let error = ErrorDoc::new(&*t, &*t).hint(&*t);
         holds("error", &problem::error(&error, &look), width);
         holds("note", &problem::note(&t, &look), width);
+        let mut plan = sample::plan();
+        plan.shape.clone_from(&t);
+        (plan.gates, plan.caps, plan.notices) = (vec![t.clone()], vec![t.clone(); 2], vec![t.clone()]);
+        plan.tasks[0].role.clone_from(&t);
+        plan.tasks[1].models = vec![t.clone(); 2];
+        holds("plan", &crate::plan::plan(&plan, &look), width);
         let need = Need { run, why: t.clone(), command: t.clone() };
         let summary = Home { ended: runs.clone(), needs: vec![need], running: runs, next: vec![t.clone(); 4] };
         holds("home", &home(&summary, at, &look), width);
@@ -224,6 +230,7 @@ proptest! {
             holds("start", &start_card(&view, &look), width.max(1));
             holds("notes", &notes_above(&view, &look), width.max(1));
             holds("show", &show::show(&view, &look), width.max(1));
+            holds("plan", &crate::plan::plan(&sample::plan(), &look), width.max(1));
         }
     }
 }

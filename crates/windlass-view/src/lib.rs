@@ -10,7 +10,7 @@
 //!
 //! Map: [`text`] cleaning and measuring · [`human`] numbers as people read them · [`theme`] the one declaration of
 //! glyphs and colours · [`mod@line`] styled lines and how they are printed · [`model`] the view model ·
-//! [`start`], [`end`] the cards · [`watch`] the live frame · [`screen`] redrawing it in place · [`plain`] watching
+//! [`start`], [`end`] the cards · [`mod@plan`] what would be done · [`watch`] the live frame · [`screen`] redrawing it in place · [`plain`] watching
 //! without a terminal · [`show`] `status`, `show`, evidence · [`mod@summary`] the file that a run leaves · [`list`] tables of runs, artifacts, resources ·
 //! [`table`] aligned columns · [`events`] the journal · [`graph`] tree and Mermaid · [`problem`] errors ·
 //! [`home`] the summary and the questions.
@@ -25,6 +25,7 @@ pub mod line;
 pub mod list;
 pub mod model;
 pub mod plain;
+pub mod plan;
 pub mod problem;
 mod rows;
 pub mod screen;

@@ -1,5 +1,6 @@
 //! Runs for the tests of this crate and for the screens in `docs/screens/`.
 
+use windlass_api::response::{PlanDoc, PlannedTask};
 use windlass_api::status::*;
 use windlass_events::event::WaitFor;
 use windlass_events::spec::GateSource;
@@ -88,6 +89,39 @@ pub(crate) fn created() -> StatusDoc {
         task("05_verify", "verify", "verifier", &["03_execute", "04_review"]),
     ];
     StatusDoc::new(run, tasks)
+}
+
+/// What a dry run of the same says.
+pub(crate) fn plan() -> PlanDoc {
+    let task = |id: &str, role: &str, after: &[&str], writes| PlannedTask {
+        id: task_id(id),
+        role: role.into(),
+        agent: role.into(),
+        runtime: "pi".into(),
+        models: vec!["anthropic/claude-sonnet-4-5".into()],
+        depends_on: after.iter().map(|a| task_id(a)).collect(),
+        attempts: if writes { 4 } else { 2 },
+        writes,
+    };
+    let mut tasks = vec![
+        task("01_explore", "explorer", &[], false),
+        task("02_plan", "planner", &["01_explore"], false),
+        task("03_execute", "executor", &["02_plan"], true),
+        task("04_review", "reviewer", &["02_plan"], false),
+        task("05_verify", "verifier", &["03_execute", "04_review"], false),
+    ];
+    tasks[3].agent = "security-reviewer".into();
+    tasks[2].models.push("openai/gpt-5".into());
+    PlanDoc {
+        shape: "default: as your `run.team` says · 5 agent starts · --team NAME for another".into(),
+        tasks,
+        gates: vec!["cargo test (detected)".into(), "cargo clippy --quiet (--gate)".into()],
+        worst_case_starts: 12,
+        caps: vec!["$5.00".into(), "10M tokens where no price is known".into(), "2h".into()],
+        notices: vec![
+            "nothing of this repository's gates, agents and config is used until you trust it: `windlass trust`".into(),
+        ],
+    }
 }
 
 fn finish(task: &mut TaskDoc, proof: Proof, from: i64, to: i64, usage: UsageDoc) {

@@ -54,6 +54,7 @@ fn watch_screens() {
 #[test]
 fn start_cards() {
     check("start", &sample::created(), start_card);
+    check("plan", &sample::created(), |_, l| crate::plan::plan(&sample::plan(), l));
 }
 
 #[test]

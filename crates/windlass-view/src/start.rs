@@ -1,6 +1,6 @@
 //! The card that a watched run begins with: what will happen, with what, checked by what, and what it can cost.
 
-use crate::fields::{Fields, wrapped};
+use crate::fields::{Fields, STACK_BELOW, wrapped};
 use crate::human;
 use crate::line::Line;
 use crate::model::{Look, RunView};
@@ -15,7 +15,7 @@ pub const CARD_LINES: usize = 12;
 
 /// Lines of a card at this width: where labels stand on lines of their own it is as long as it must be.
 pub(crate) const fn card_lines(width: usize) -> usize {
-    if width < 44 { 60 } else { CARD_LINES }
+    if width < STACK_BELOW { 60 } else { CARD_LINES }
 }
 
 /// Gates that have a line of their own.

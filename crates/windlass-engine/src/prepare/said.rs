@@ -16,9 +16,9 @@ pub(super) fn plan_doc(spec: &RunSpec, tasks: &[TaskSpec], worst_case_starts: u6
         caps.push(dollars(usd));
     }
     if let Some(tokens) = spec.caps.tokens {
-        caps.push(format!("{tokens} tokens"));
+        caps.push(format!("{} tokens", count(tokens)));
     } else if let Some(tokens) = spec.caps.unpriced_tokens {
-        caps.push(format!("{tokens} tokens where no price is known"));
+        caps.push(format!("{} tokens where no price is known", count(tokens)));
     }
     if let Some(ms) = spec.caps.wall_ms {
         caps.push(windlass_resources::duration::show(Some(ms)));
@@ -70,6 +70,16 @@ pub(super) fn plan_doc(spec: &RunSpec, tasks: &[TaskSpec], worst_case_starts: u6
     }
 }
 
+/// A cap on tokens: millions and thousands where they are whole, else every digit.
+fn count(tokens: u64) -> String {
+    match tokens {
+        0 => "0".to_owned(),
+        n if n % 1_000_000 == 0 => format!("{}M", n / 1_000_000),
+        n if n % 1_000 == 0 => format!("{}k", n / 1_000),
+        n => n.to_string(),
+    }
+}
+
 /// A cap on money with the digits that were set, two of them at least.
 fn dollars(microusd: u64) -> String {
     let mut text = format!("${}.{:06}", microusd / 1_000_000, microusd % 1_000_000);
@@ -84,5 +94,7 @@ mod tests {
     fn a_cap_below_a_cent_is_no_cap_of_nothing() {
         let shown = [5_000_000, 5_000, 2_125_000, 1, 0].map(super::dollars);
         assert_eq!(shown, ["$5.00", "$0.005", "$2.125", "$0.000001", "$0.00"]);
+        let shown = [10_000_000, 1_500_000, 250_000, 1_001, 0].map(super::count);
+        assert_eq!(shown, ["10M", "1500k", "250k", "1001", "0"]);
     }
 }

@@ -187,32 +187,8 @@ fn show_plan(context: &Context, plan: &PlanDoc) -> Result<(), ApiError> {
     if context.global.json {
         return print::json(plan);
     }
-    let mut text = format!("{}\n\n", plan.shape);
-    for task in &plan.tasks {
-        let after: Vec<&str> = task.depends_on.iter().map(windlass_events::TaskId::as_str).collect();
-        let after = if after.is_empty() { String::new() } else { format!("  after {}", after.join(", ")) };
-        let models =
-            if task.models.is_empty() { String::new() } else { format!("  {}", task.models.join(" → ")) };
-        let writes = if task.writes { "writes" } else { "reads" };
-        text.push_str(&format!(
-            "  {}  {} ({}, {writes}){models}  at most {} starts{after}\n",
-            task.id, task.role, task.runtime, task.attempts
-        ));
-    }
-    text.push('\n');
-    for gate in &plan.gates {
-        text.push_str(&format!("  gate  {gate}\n"));
-    }
-    if plan.gates.is_empty() {
-        text.push_str("  no gate: the result will be unproven\n");
-    }
-    let caps = if plan.caps.is_empty() { "none".to_owned() } else { plan.caps.join(", ") };
-    text.push_str(&format!("  caps  {caps}\n  worst case  {} starts\n", plan.worst_case_starts));
-    for notice in &plan.notices {
-        text.push_str(&format!("  note  {}\n", windlass_resources::diag::escape(notice)));
-    }
-    text.push_str("\nnothing was started\n");
-    print::out(text.as_bytes())
+    let look = context.look(context.width(std::io::stdout().is_terminal()));
+    print::lines(context, &windlass_view::plan::plan(plan, &look))
 }
 
 /// Watches a run again.
