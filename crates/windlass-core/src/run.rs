@@ -240,6 +240,16 @@ impl Run {
         [retry, wall].into_iter().flatten().min()
     }
 
+    /// Whether it goes on without anybody's word: something of it is live or due, or starts as soon as there is room or the tree is free.
+    /// One that waits for a person, or for what somebody must bring, does not.
+    pub fn goes_on(&self) -> bool {
+        if self.end.is_some() || self.blocked.is_some() {
+            return false;
+        }
+        let waits = self.waiting.as_ref().is_some_and(|w| w.0 != WaitFor::Tree);
+        self.is_live() || self.cancel || !waits
+    }
+
     pub(crate) fn lane(&self, at: u32) -> Option<Lane> {
         let task = self.task(at)?;
         let held = self.turn == Some(Holder::Task(at));

@@ -221,12 +221,13 @@ fn boot_id() -> String {
 pub(crate) fn be_daemon(context: &Context) -> anyhow::Result<()> {
     context.paths.make().map_err(anyhow::Error::msg)?;
     // First of all: it forks, which a process with threads cannot.
-    let nursery = Nursery::start()?;
+    let exe = exe()?;
+    let nursery = Nursery::start_with(windlass_engine::driver::successor(&exe))?;
     let config = context.user_config();
     let socket = context.paths.socket();
     let options = EngineOptions {
         settings: settings(context),
-        exe: exe()?,
+        exe,
         tied: false,
         idle_ms: config.idle_ms(),
         keep: config.keep().to_vec(),

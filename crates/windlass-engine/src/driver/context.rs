@@ -2,7 +2,6 @@
 
 use crate::driver::projects::{Project, Projects};
 use crate::driver::spare::Spares;
-use crate::files::Compared;
 use crate::machine::In;
 use crate::paths::RunDir;
 use crate::secrets::SecretMap;
@@ -77,6 +76,11 @@ pub struct EngineOptions {
     pub address: String,
 }
 
+/// What starts an engine when none is there: `exe` is this program.
+pub fn successor(exe: &std::path::Path) -> Vec<OsString> {
+    vec![exe.into(), "daemon".into(), "start".into(), "--quiet".into()]
+}
+
 /// Shared by all parts of the driver.
 #[derive(Debug)]
 pub(crate) struct Ctx {
@@ -125,7 +129,12 @@ impl Ctx {
         if self.options.tied {
             return Vec::new();
         }
-        vec![self.options.exe.clone().into(), "daemon".into(), "start".into(), "--quiet".into()]
+        successor(&self.options.exe)
+    }
+
+    /// Tells the nursery whether there is something to do that goes on by itself.
+    pub(crate) fn set_at_work(&self, at_work: bool) {
+        self.nursery.set_at_work(at_work);
     }
 }
 
@@ -151,8 +160,6 @@ impl Home {
             spec,
             dir,
             project,
-    /// Prompts that commands share.
-    pub(crate) prompts: Compared,
             secrets: Mutex::new(secrets),
             env: OnceLock::new(),
             spares: Spares::default(),
@@ -166,7 +173,6 @@ impl Home {
 
     /// The secret values, as a shim takes them. With `keys` false, without those of model providers: gates need none.
     pub(crate) fn secret_values(&self, keys: bool) -> windlass_worker::Secrets {
-            prompts: Compared::default(),
         // A poisoned lock only means that another thread failed while it held it; the map is whole.
         let held = self.secrets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut secrets = windlass_worker::Secrets::default();

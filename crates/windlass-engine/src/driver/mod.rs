@@ -21,7 +21,7 @@ mod spare;
 pub mod trees;
 pub mod watch;
 
-pub use context::EngineOptions;
+pub use context::{EngineOptions, successor};
 pub use engine::{Engine, Left};
 
 use crate::driver::calls::{Ready, Then};
@@ -35,7 +35,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use windlass_api::Request;
-use windlass_core::Input;
+use windlass_core::{Input, Run};
 use windlass_events::{Millis, RunId, TaskId};
 
 /// How often live pictures are sent at most.
@@ -127,12 +127,12 @@ impl Loop {
         }
         let mut show_at: Option<Instant> = None;
         loop {
+            self.tell_nursery();
             let wake = self.wake();
             let first = tokio::select! {
                 msg = rx.recv() => msg,
                 () = attempt::sleep_until(wake) => {
-                    let out = self.machine.step(In::Tick, now());
-                    self.perform(out);
+                    self.step([In::Tick]);
                     self.reopen_due();
                     None
                 }
@@ -159,14 +159,14 @@ impl Loop {
                 inputs.push(In::AllFound);
             }
             if !inputs.is_empty() {
-                let out = self.machine.step_all(inputs, now());
-                self.perform(out);
+                self.step(inputs);
             }
             if !self.to_show.is_empty() && show_at.is_none() {
                 show_at = Some(Instant::now() + LIVE_EVERY);
             }
             if self.may_leave() {
-                // What nobody has looked at is for the next engine.
+                // What nobody has looked at is for the next engine, which is not started for that.
+                self.ctx.set_at_work(false);
                 rx.close();
                 while let Ok(msg) = rx.try_recv() {
                     if let Msg::Call(call) = msg {
@@ -176,6 +176,23 @@ impl Loop {
                 return if self.crippled { Left::NurseryGone } else { Left::AsAsked };
             }
         }
+    }
+
+    /// Gives the machine what happened, and does what it says. Before anything of that is done the nursery knows whether there is
+    /// something to go on with, so that it is not lost with this process.
+    fn step(&mut self, inputs: impl IntoIterator<Item = In>) {
+        let out = self.machine.step_all(inputs, now());
+        self.tell_nursery();
+        self.perform(out);
+    }
+
+    fn tell_nursery(&self) {
+        let goes_on = || {
+            let parked = !self.reopen.is_empty() || !self.opening.is_empty();
+            parked || self.machine.runs().any(Run::goes_on)
+        };
+        // Who tells an engine to leave wants it gone; and one that lives in its caller's process ends with that.
+        self.ctx.set_at_work(!self.ctx.options.tied && self.leaving.is_none() && goes_on());
     }
 
     /// When the loop has something to do by itself.
@@ -227,9 +244,9 @@ impl Loop {
         self.idle_at().is_some_and(|at| at <= Instant::now())
     }
 
-    /// Whether something keeps the engine up: a live attempt, a due timer, a watcher, a request.
+    /// Whether something keeps the engine up: a run that goes on by itself, a due timer, a watcher, a request.
     fn is_at_work(&self) -> bool {
-        let runs = self.machine.runs().any(|r| !r.is_ended() && (r.is_live() || r.next_due(now()).is_some()));
+        let runs = self.machine.runs().any(|r| r.goes_on() || r.next_due(now()).is_some());
         runs || !self.live.is_empty()
             || !self.watchers.is_empty()
             || self.slow > 0
@@ -247,6 +264,7 @@ impl Loop {
 
     fn leave(&mut self) {
         self.leaving.get_or_insert_with(|| Instant::now() + LEAVE_WITHIN);
+        self.tell_nursery();
     }
 
     fn all_settled(&self) -> bool {

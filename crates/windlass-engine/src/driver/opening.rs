@@ -60,8 +60,7 @@ impl Loop {
                 let secrets = home.secrets.lock().is_ok_and(|s| s.is_some());
                 self.homes.insert(id, home);
                 // At once, so that what follows finds it.
-                let out = self.machine.step(In::Opened { run, epoch, secrets }, now());
-                self.perform(out);
+                self.step([In::Opened { run, epoch, secrets }]);
                 self.take_left(id, left, inputs);
                 for then in then.into_iter().chain(waiting.into_iter().map(|(_, then)| then)) {
                     match then {

@@ -74,7 +74,8 @@ fn stop(context: &Context) -> Result<u8, ApiError> {
         Err(e) => return Err(e.into_api()),
     }
     let until = Instant::now() + LEAVE_LIMIT;
-    while host::running_daemon(context)?.is_some() {
+    // Another one may be there already: whoever asked for something meanwhile has started it.
+    while host::running_daemon(context)?.is_some_and(|there| there.pid == client.pid) {
         if Instant::now() > until {
             return Err(ApiError::new(ErrorKind::Missing, "the daemon does not leave")
                 .hint(format!("it is process {}; its workers go on without it", client.pid)));

@@ -84,6 +84,41 @@ fn a_run_whose_daemon_was_killed_ends_by_itself() {
     check_three(&world, &run);
 }
 
+/// A run of which nothing is alive: its task failed twice, and its third attempt is due after a pause.
+fn in_back_off(world: &World) -> String {
+    world.agent("flaky", "start\n[ \"$WINDLASS_ATTEMPT\" -lt 3 ] && kill -9 $$\necho third\nend");
+    world.team("flaky", 1, &[], &[step("a", "flaky", &[]).key("attempts: 3")]);
+    let run = world.start("flaky");
+    world.user.wait_for(&run, "the second failure", |e| count(e, "attempt.ended") == 2);
+    run
+}
+
+/// No worker lives that could call the next engine: what outlived the killed one does, and nobody asks for anything.
+#[test]
+fn a_run_that_waits_for_its_time_ends_by_itself() {
+    let world = World::new();
+    let run = in_back_off(&world);
+    world.user.kill_daemon();
+    wait_until("the third attempt, without any command", || world.log_text().contains("end a "));
+    let status = world.user.wait_end(&run);
+    assert_eq!(run_state(&status), "completed", "{status:#}");
+    let events = world.user.events(&run);
+    let attempts = check_journal(&events);
+    assert_eq!(real(&attempts, task(&status, "a")), ["ended"; 3]);
+    assert!(count(&events, "run.taken") > 1, "the run was taken over");
+}
+
+/// Who stops the daemon wants it gone, whatever is still to do.
+#[test]
+fn a_stopped_daemon_has_no_successor() {
+    let world = World::new();
+    let run = in_back_off(&world);
+    world.user.run(["daemon", "stop"]).expect_code(0);
+    wait_until("everything to be gone", || world.user.processes().is_empty());
+    assert_eq!(world.log().started("a"), 2);
+    world.user.run(["wait", &run]).expect_code(0);
+}
+
 /// The workers end while there is no engine at all; the next one takes their ends from their files.
 #[test]
 fn ends_without_an_engine_are_taken_from_the_files() {
@@ -91,11 +126,12 @@ fn ends_without_an_engine_are_taken_from_the_files() {
     let run = three(&world);
     let pids = world.wait_started(&["a", "b", "c"]);
     let shims: Vec<u32> = pids.iter().map(|p| world.shim_of(*p)).collect();
-    // A daemon that cannot start: whoever wants the lock waits in vain, as on a machine that is short of something.
-    let daemon = world.user.kill_daemon();
-    assert!(!is_alive(daemon));
+    // A daemon that cannot start: whoever wants the lock waits in vain, as on a machine that is short of something. The one that
+    // lives holds the lock that was there.
     let lock = world.user.home().join("state/daemon.lock");
+    std::fs::rename(&lock, lock.with_extension("old")).unwrap();
     let held = hold(&lock);
+    world.user.kill_daemon();
     world.set("go");
     wait_until("all shims to leave", || shims.iter().all(|s| !is_alive(*s)));
     assert_eq!(world.log().ends.len(), 3);

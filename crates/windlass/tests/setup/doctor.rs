@@ -196,6 +196,11 @@ fn what_a_dead_worker_left_alive_is_named() {
     let run = windlass.detach(["--agent", "slow", "wait"]);
     let sleeps = || windlass.processes().into_iter().filter(|p| p.command.starts_with("sleep")).count();
     process::wait_until("the worker's children", || sleeps() == 2);
+    // The nursery first, which would start the next daemon.
+    let name = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    let nursery =
+        windlass.processes().into_iter().find(|p| name(p.pid).trim_end() == "windlass-nurs").unwrap();
+    process::signal_pid(nursery.pid, 9);
     windlass.kill_daemon();
     for process in windlass.processes().into_iter().filter(|p| !p.command.starts_with("sleep")) {
         process::signal_pid(process.pid, 9);
