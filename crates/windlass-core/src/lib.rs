@@ -13,7 +13,8 @@
 //! work as the one that died.
 //!
 //! Map: [`run`] the state · [`task`] a task's state · `fold` events into it · `policy` what follows an attempt ·
-//! [`decide`](mod@decide) · [`accept`](mod@accept) · [`effects`] · [`caps`] · [`graph`] checks before a run exists.
+//! [`decide`](mod@decide) · [`accept`](mod@accept) · [`effects`] · [`caps`] · [`graph`] checks before a run exists ·
+//! [`why`] something is where it is · [`replay`] a journal held against the core.
 
 pub mod accept;
 pub mod caps;
@@ -22,8 +23,10 @@ pub mod effects;
 mod fold;
 pub mod graph;
 mod policy;
+pub mod replay;
 pub mod run;
 pub mod task;
+pub mod why;
 
 pub use accept::{Input, Refusal, accept};
 pub use decide::{Turn, World, decide};

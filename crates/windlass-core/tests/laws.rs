@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may panic")]
 
+#[path = "laws/explain.rs"]
+mod explain;
+
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use windlass_core::run::Baseline;
@@ -241,6 +244,7 @@ impl Sim {
             let events = decide(&self.run, self.now, &world);
             assert_eq!(events, decide(&self.run, self.now, &world), "decide is a function");
             if events.is_empty() {
+                explain::explained(&self.run, self.now);
                 return;
             }
             for event in events {
@@ -390,6 +394,7 @@ impl Sim {
         let bytes = serde_json::to_vec(&self.run).unwrap();
         let read: Run = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(read, self.run, "a state snapshot is the state");
+        explain::replays(&self.journal, &self.run);
     }
 
     fn request(&mut self, c: &mut Choices) {
@@ -440,6 +445,7 @@ fn live(choices: Vec<u16>) {
         sim.settle();
     }
     sim.crash();
+    explain::tampering_is_found(&sim.journal, &sim.run);
     let status = sim.run.status();
     let named = status.is_terminal() || matches!(status, RunStatus::Blocked);
     assert!(named, "the run did not end: {status}\n{}", sim.brief());
