@@ -143,30 +143,31 @@ impl Subject {
         self.items.iter().filter(|i| i.kind == "gate")
     }
 
-    /// What the user is asked about, at most `lines` lines of at most `width` characters. Control characters are escaped.
+    /// What the user is asked about, at most `lines` lines of at most `width` characters. Control characters are escaped. Nothing is cut
+    /// off: an item takes the lines that it needs, and one that does not fit is counted.
     pub fn listing(&self, lines: usize, width: usize) -> String {
+        let lines = lines.max(2);
+        let blocks: Vec<Vec<String>> = self.items.iter().map(|item| item.listed(width.max(20))).collect();
+        if blocks.iter().map(Vec::len).sum::<usize>() <= lines {
+            return blocks.concat().join("\n");
+        }
         let mut out: Vec<String> = Vec::new();
-        for item in &self.items {
-            let detail = if item.detail.is_empty() { String::new() } else { format!(": {}", item.detail) };
-            let text = format!(
-                "{:<9} {}{} ({})",
-                item.kind,
-                escape(&item.name),
-                escape(&detail),
-                escape(&item.path)
-            );
-            let mut line: String = text.chars().take(width.max(20)).collect();
-            if line.len() < text.len() {
-                line.pop();
-                line.push('…');
+        let mut shown = 0;
+        for block in &blocks {
+            if out.len() + block.len() >= lines {
+                break;
             }
-            out.push(line);
+            out.extend(block.iter().cloned());
+            shown += 1;
         }
-        if out.len() > lines.max(2) {
-            let hidden = out.len() - (lines.max(2) - 1);
-            out.truncate(lines.max(2) - 1);
-            out.push(format!("… and {hidden} more: `windlass trust --show`"));
+        if shown == 0 {
+            // Its beginning says more than nothing.
+            out.extend(blocks.iter().flatten().take(lines - 1).cloned());
         }
+        out.push(match (shown, blocks.len() - shown) {
+            (0, _) => "… and what is too long for here: `windlass trust --show`".to_owned(),
+            (_, hidden) => format!("… and {hidden} more: `windlass trust --show`"),
+        });
         out.join("\n")
     }
 
@@ -184,6 +185,41 @@ impl Item {
             hasher.update(part.as_bytes());
         }
         Self { kind, name, detail, path, hash: hasher.finalize().to_hex().to_string() }
+    }
+
+    /// Itself in lines of at most `width` characters.
+    fn listed(&self, width: usize) -> Vec<String> {
+        const INDENT: usize = 10;
+        let detail = if self.detail.is_empty() { String::new() } else { format!(": {}", self.detail) };
+        let text = format!("{}{} ({})", escape(&self.name), escape(&detail), escape(&self.path));
+        let room = width.saturating_sub(INDENT).max(10);
+        // No character takes more cells than this.
+        let cells = |c: char| if c.is_ascii() { 1 } else { 2 };
+        let mut lines = vec![format!("{:<INDENT$}", self.kind)];
+        let mut used = 0;
+        let mut put = |c: char, used: &mut usize, new: bool| {
+            if new {
+                lines.push(" ".repeat(INDENT));
+                *used = 0;
+            }
+            if let Some(line) = lines.last_mut() {
+                line.push(c);
+            }
+            *used += cells(c);
+        };
+        for word in text.split_inclusive(' ') {
+            let mut new = used > 0 && used + word.trim_end().chars().map(cells).sum::<usize>() > room;
+            for c in word.chars() {
+                // A blank at the end of a line is its end.
+                if c == ' ' && used + 1 > room {
+                    continue;
+                }
+                let full = used + cells(c) > room;
+                put(c, &mut used, new || full);
+                new = false;
+            }
+        }
+        lines.iter().map(|line| line.trim_end().to_owned()).collect()
     }
 
     /// What it is, and where, for people.

