@@ -129,6 +129,77 @@ impl Line {
         out
     }
 
+    /// The line on as many lines of at most `cells` as it needs, broken at blanks where possible; all but the first begin with
+    /// `indent` blanks. Nothing is cut off.
+    #[must_use]
+    pub fn wrap(self, cells: usize, indent: usize) -> Vec<Self> {
+        let cells = cells.max(2);
+        if self.width <= cells {
+            return vec![self];
+        }
+        // A wide character must have room behind it.
+        let indent = indent.min(cells / 2).min(cells - 2);
+        let mut lines = vec![Self::new()];
+        // A word may change its tone on the way.
+        for word in self.words() {
+            let blanks: usize =
+                word.iter().take_while(|s| s.text.trim().is_empty()).map(|s| text::width(&s.text)).sum();
+            let letters = word.iter().map(|s| text::width(&s.text)).sum::<usize>() - blanks;
+            let begins = lines.len() > 1 && lines.last().is_some_and(|l| l.width <= indent);
+            let at = lines.last().map_or(0, |l| l.width);
+            let mut skip = begins;
+            if !begins && at > 0 && at + blanks + letters > cells {
+                lines.push(Self::new());
+                skip = true;
+            }
+            for span in word {
+                if skip && span.text.trim().is_empty() {
+                    continue;
+                }
+                let mut rest = span.text.as_str();
+                while !rest.is_empty() {
+                    let count = lines.len();
+                    let Some(line) = lines.last_mut() else { break };
+                    if count > 1 && line.width == 0 {
+                        line.space(indent);
+                    }
+                    let (part, taken) = text::prefix(rest, cells.saturating_sub(line.width));
+                    if taken == 0 {
+                        lines.push(Self::new());
+                        continue;
+                    }
+                    line.push_clean(span.tone, part.to_owned());
+                    rest = rest.get(part.len()..).unwrap_or("");
+                }
+            }
+        }
+        lines
+    }
+
+    /// Its words, each with the blanks before it, in pieces of one tone.
+    fn words(&self) -> Vec<Vec<Span>> {
+        let mut words: Vec<Vec<Span>> = Vec::new();
+        let mut in_blanks = false;
+        for span in &self.spans {
+            for piece in span.text.split_inclusive(' ') {
+                let letters = piece.trim_end_matches(' ');
+                for (text, blank) in [(letters, false), (piece.get(letters.len()..).unwrap_or(""), true)] {
+                    if text.is_empty() {
+                        continue;
+                    }
+                    if words.is_empty() || (blank && !in_blanks) {
+                        words.push(Vec::new());
+                    }
+                    in_blanks = blank;
+                    if let Some(word) = words.last_mut() {
+                        word.push(Span { text: text.to_owned(), tone: span.tone });
+                    }
+                }
+            }
+        }
+        words
+    }
+
     /// The line as text without trailing blanks.
     pub fn to_text(&self, ascii: bool) -> String {
         let mut out = String::new();
@@ -217,7 +288,35 @@ mod tests {
         assert_eq!(line.fit(5).to_text(false), "✓ 日…");
     }
 
+    #[test]
+    fn a_wrapped_line_loses_nothing() {
+        let mut line = Line::of(Tone::Dim, "why");
+        line.pad_to(6).push(Tone::Plain, "one two, ").push(Tone::Strong, "thr").push(Tone::Bad, "ee four");
+        let wrapped =
+            |cells| line.clone().wrap(cells, 6).iter().map(|l| l.to_text(false)).collect::<Vec<_>>();
+        assert_eq!(wrapped(40), ["why   one two, three four"]);
+        assert_eq!(wrapped(21), ["why   one two, three", "      four"]);
+        assert_eq!(wrapped(14), ["why   one two,", "      three", "      four"]);
+    }
+
     proptest! {
+        #[test]
+        fn a_wrapped_line_fits_and_is_whole(
+            parts in prop::collection::vec(" {0,3}[a-z日]{0,30} {0,3}", 0..6), cells in 2usize..60, indent in 0usize..12,
+        ) {
+            let mut line = Line::new();
+            for (i, part) in parts.iter().enumerate() {
+                line.push(Tone::ALL[i % Tone::ALL.len()], part);
+            }
+            let letters = |lines: &[Line]| -> String {
+                lines.iter().map(|l| l.to_text(false)).collect::<String>().replace(' ', "")
+            };
+            let before = letters(std::slice::from_ref(&line));
+            let wrapped = line.wrap(cells, indent);
+            prop_assert_eq!(letters(&wrapped), before);
+            prop_assert!(wrapped.iter().all(|l| l.width() <= cells), "{:?}", wrapped);
+        }
+
         #[test]
         fn a_fitted_line_fits(parts in prop::collection::vec(any::<String>(), 0..6), cells in 0usize..60) {
             let mut line = Line::new();

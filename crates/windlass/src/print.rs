@@ -55,6 +55,19 @@ pub(crate) fn lines(context: &Context, lines: &[Line]) -> Result<(), ApiError> {
     out(paint.lines(lines).as_bytes())
 }
 
+/// The same for lines of any length: on a terminal they are wrapped to its width, with `indent` blanks before what goes on.
+///
+/// # Errors
+/// As [`out`].
+pub(crate) fn wrapped(context: &Context, all: Vec<Line>, indent: usize) -> Result<(), ApiError> {
+    use std::io::IsTerminal;
+    if !std::io::stdout().is_terminal() {
+        return lines(context, &all);
+    }
+    let width = context.width(true);
+    lines(context, &all.into_iter().flat_map(|line| line.wrap(width, indent)).collect::<Vec<_>>())
+}
+
 /// Writes lines to standard error. What cannot be written there cannot be said anywhere.
 pub(crate) fn err_lines(context: &Context, lines: &[Line]) {
     let paint = context.paint(context.err_is_terminal());

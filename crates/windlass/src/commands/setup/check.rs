@@ -79,7 +79,7 @@ pub(crate) fn validate(context: &Context, args: &ValidateArgs) -> Result<u8, Api
         lines.push(Line::new());
     }
     lines.push(summary(errors, warnings, notices + shadowed.len(), &counts));
-    print::lines(context, &lines)?;
+    print::wrapped(context, lines, 2)?;
     Ok(code)
 }
 
@@ -201,7 +201,8 @@ pub(crate) fn recommend(context: &Context, args: &RecommendArgs) -> Result<u8, A
         }))?;
         return Ok(0);
     }
-    print::lines(context, &advice_lines(&first, other.as_ref(), &command))?;
+    print::wrapped(context, advice_lines(&first, other.as_ref()), LABEL)?;
+    print::lines(context, &[advice_line("command", Tone::Strong, &command)])?;
     Ok(0)
 }
 
@@ -224,34 +225,37 @@ fn goal(args: &RecommendArgs) -> Result<String, ApiError> {
     Ok(goal)
 }
 
-fn advice_lines(advice: &Recommendation, other: Option<&(String, String)>, command: &str) -> Vec<Line> {
-    let field = |label: &str, tone: Tone, text: &str| {
-        let mut line = Line::of(Tone::Dim, label);
-        line.pad_to(9).push(tone, text);
-        line
-    };
+/// Cells of a label of advice with the gap after it.
+const LABEL: usize = 9;
+
+fn advice_line(label: &str, tone: Tone, text: &str) -> Line {
+    let mut line = Line::of(Tone::Dim, label);
+    line.pad_to(LABEL).push(tone, text);
+    line
+}
+
+/// What is advised and why. The command comes after it, on one line, so that it can be copied whole.
+fn advice_lines(advice: &Recommendation, other: Option<&(String, String)>) -> Vec<Line> {
     let mut lines = Vec::new();
-    let mut team = field("team", Tone::Strong, &advice.team);
+    let mut team = advice_line("team", Tone::Strong, &advice.team);
     if advice.workflow != advice.team {
         team.push(Tone::Plain, format!(", workflow {}", advice.workflow));
     }
     lines.push(team);
     for (n, reason) in advice.reasons.iter().enumerate() {
-        lines.push(field(if n == 0 { "why" } else { "" }, Tone::Plain, reason));
+        lines.push(advice_line(if n == 0 { "why" } else { "" }, Tone::Plain, reason));
     }
     if advice.subtasks.len() > 1 {
         for (n, piece) in advice.subtasks.iter().enumerate() {
             let label = if n == 0 { "pieces" } else { "" };
-            lines.push(field(label, Tone::Plain, &format!("{} ({})", piece.subject, piece.role)));
+            lines.push(advice_line(label, Tone::Plain, &format!("{} ({})", piece.subject, piece.role)));
         }
     }
     if let Some((team, reason)) = other {
-        let mut line = field("or", Tone::Plain, team);
+        let mut line = advice_line("or", Tone::Plain, team);
         line.push(Tone::Dim, format!(": {reason}"));
         lines.push(line);
     }
-    // Last and on a line of its own, so that it can be copied whole.
-    lines.push(field("command", Tone::Strong, command));
     lines
 }
 

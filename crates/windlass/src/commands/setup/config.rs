@@ -278,7 +278,7 @@ fn path(context: &Context) -> Result<u8, ApiError> {
         }
         lines.push(line);
     }
-    print::lines(context, &lines)?;
+    print::wrapped(context, lines, 9)?;
     Ok(0)
 }
 

@@ -239,7 +239,7 @@ fn new(context: &Context, kind: Kind, name: &str, project: bool, dry_run: bool) 
     if project && view.decision_now().answer() != Answer::All {
         print::note(context, "the repository's own files are used once you trust them: windlass trust");
     }
-    print::note(context, &format!("windlass {} edit {name}", kind.folder()));
+    print::note(context, &format!("`windlass {} edit {name}` opens it", kind.folder()));
     Ok(0)
 }
 

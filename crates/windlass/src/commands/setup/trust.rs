@@ -173,7 +173,7 @@ fn done(context: &Context, root: &Path, text: &str, state: &str) -> Result<u8, A
     if context.global.json {
         print::json(&serde_json::json!({ "project": root, "state": state }))?;
     } else {
-        print::lines(context, &[Line::of(Tone::Plain, text)])?;
+        print::wrapped(context, vec![Line::of(Tone::Plain, text)], 0)?;
     }
     Ok(0)
 }
@@ -199,7 +199,8 @@ fn show(context: &Context, view: &View, root: &Path) -> Result<u8, ApiError> {
         return Ok(0);
     }
     let mut lines = Vec::new();
-    let listing = view.subject.listing(usize::MAX, 1_000);
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
+    let listing = view.subject.listing(usize::MAX, if terminal { context.width(true) } else { usize::MAX });
     lines.extend(listing.lines().map(|l| Line::of(Tone::Plain, l)));
     if !lines.is_empty() {
         lines.push(Line::new());
@@ -215,6 +216,6 @@ fn show(context: &Context, view: &View, root: &Path) -> Result<u8, ApiError> {
     };
     lines.push(Line::of(if view.decision.must_ask() { Tone::Warn } else { Tone::Strong }, text));
     lines.extend(changes(&view.decision).iter().map(|c| Line::of(Tone::Warn, format!("  {c}"))));
-    print::lines(context, &lines)?;
+    print::wrapped(context, lines, 2)?;
     Ok(0)
 }
