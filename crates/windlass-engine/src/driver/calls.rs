@@ -298,7 +298,7 @@ fn try_undo(
     } else {
         if let Some((_, _, false)) = &run.undone {
             return Err(state("the changes of this run were taken back already")
-                .hint("`windlass undo RUN --redo` puts them back"));
+                .hint(format!("`windlass undo {} --redo` puts them back", run.id)));
         }
         trees::segments(run, None).map_err(|e| git(&e))?
     };
@@ -335,7 +335,10 @@ fn try_undo(
             "these files were changed since the run: {}; nothing was touched",
             names.join(", ")
         ))
-        .hint("`--force` takes them back too; that can itself be undone with `windlass undo RUN --redo`"));
+        .hint(format!(
+            "`--force` takes them back too; that can itself be undone with `windlass undo {} --redo`",
+            run.id
+        )));
     }
     let applied =
         keeper.apply_undo(&plan, home.run, run.next_snapshot.max(1_000_000), force).map_err(|e| git(&e))?;

@@ -30,6 +30,9 @@ pub(crate) fn wait(context: &Context, args: &WaitArgs) -> Result<u8, ApiError> {
         },
         some => some.iter().map(|name| names::run(context, name)).collect::<Result<_, _>>()?,
     };
+    if names.is_empty() {
+        print::note(context, "no run of this project is under way");
+    }
     let until = args.timeout.and_then(|c| c.0).map(|ms| Instant::now() + Duration::from_millis(ms as u64));
     let mut worst = 0;
     let mut last_change = Instant::now();
@@ -81,6 +84,16 @@ pub(crate) fn wait(context: &Context, args: &WaitArgs) -> Result<u8, ApiError> {
     Ok(worst)
 }
 
+/// Names in a sentence; of very many the first.
+fn listed(names: &[&str]) -> String {
+    const SHOWN: usize = 20;
+    match names {
+        [] => "nothing".to_owned(),
+        few if few.len() <= SHOWN => few.join(", "),
+        many => format!("{} and {} more", many[..SHOWN].join(", "), many.len() - SHOWN),
+    }
+}
+
 /// A run that is followed from its journal.
 fn follow_stored(context: &Context, run: RunId) -> Result<query::Following, ApiError> {
     query::Following::open(&context.paths, run).map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))
@@ -124,10 +137,11 @@ pub(crate) fn cancel(context: &Context, args: &CancelArgs) -> Result<u8, ApiErro
             .filter(|t| !t.status().is_terminal() && task.as_ref().is_none_or(|id| t.spec.id == *id))
             .map(|t| t.spec.id.as_str())
             .collect();
-        print::out(
-            format!("would stop: {}\n", if live.is_empty() { "nothing".to_owned() } else { live.join(", ") })
-                .as_bytes(),
-        )?;
+        if context.global.json {
+            print::json(&serde_json::json!({ "run": run, "task": task, "tasks": live, "dry_run": true }))?;
+        } else {
+            print::out(format!("would stop: {}\n", listed(&live)).as_bytes())?;
+        }
         return Ok(0);
     }
     host::ask(context, &Request::Cancel { run, task: task.clone(), by: "user".to_owned() })?;
@@ -252,7 +266,7 @@ pub(crate) fn undo(context: &Context, args: &UndoArgs) -> Result<u8, ApiError> {
         if context.global.json {
             print::json(&serde_json::json!({ "run": run, "files": files, "dry_run": true }))?;
         } else {
-            print::lines(context, &list)?;
+            print::wrapped(context, list, 16)?;
             print::note(context, "nothing was changed");
         }
         return Ok(0);
@@ -277,8 +291,12 @@ pub(crate) fn undo(context: &Context, args: &UndoArgs) -> Result<u8, ApiError> {
     if context.global.json {
         print::json(&serde_json::json!({ "run": run, "files": files, "dry_run": false }))?;
     } else {
-        let redo = if args.redo { "" } else { " --redo" };
-        print::note(context, &format!("{}; `windlass undo {run}{redo}` takes this back", count(&files)));
+        let (when, redo) = if args.redo { ("after", "") } else { ("before", " --redo") };
+        let text = match files.as_slice() {
+            [] => format!("the run changed nothing that is not as it was {when} it already"),
+            some => format!("{} as {when} the run; `windlass undo {run}{redo}` takes this back", count(some)),
+        };
+        print::note(context, &text);
     }
     Ok(0)
 }
@@ -370,7 +388,11 @@ pub(crate) fn rm(context: &Context, args: &RmArgs) -> Result<u8, ApiError> {
     }
     let ids: Vec<&str> = runs.iter().map(RunId::as_str).collect();
     if args.dry_run {
-        print::out(format!("would remove: {}\n", ids.join(", ")).as_bytes())?;
+        if context.global.json {
+            print::json(&serde_json::json!({ "removed": [], "runs": ids, "dry_run": true }))?;
+        } else {
+            print::out(format!("would remove: {}\n", listed(&ids)).as_bytes())?;
+        }
         return Ok(0);
     }
     if !context.global.yes {

@@ -41,11 +41,24 @@ fn a_task_without_a_result_says_so() {
     let address = format!("{run}/01_bad");
     let output = windlass.run(["show", &address]).expect_code(2);
     assert!(output.out().is_empty() && output.err().contains("windlass logs"), "{}", output.err());
+    assert!(output.err().contains("it failed: ") && output.err().contains("exit code 3"), "{}", output.err());
     let doc = windlass.json(["show", &address, "--json"]);
     assert_eq!(
         (&doc["result"], &doc["text"], &doc["status"]),
         (&json!(null), &json!(null), &json!("failed"))
     );
+    // One that never began has no worker to look at; why it did not is said.
+    windlass.shell_agent("good", "echo good", "");
+    let workflow = "## l\nrole: bad\nattempts: 1\n\nDo.\n\n## r\nrole: good\ndependsOn: l\n\nDo.\n";
+    windlass.team("pair", &["bad", "good"], "", workflow);
+    let run = ended(&windlass, &["--team", "pair", "go"]);
+    let output = windlass.run(["show", &format!("{run}/r")]).expect_code(2);
+    let said: Vec<String> = output.err().split_whitespace().map(str::to_owned).collect();
+    assert!(
+        said.join(" ").contains("it was skipped: 01_l, which it depends on, did not complete"),
+        "{said:?}"
+    );
+    assert!(!output.err().contains("windlass logs"), "{}", output.err());
 }
 
 #[test]

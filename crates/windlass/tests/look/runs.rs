@@ -138,3 +138,23 @@ fn alone_it_is_help_for_programs_and_a_summary_for_people() {
     let screen = look(&windlass);
     assert!(!screen.contains("a first goal") && screen.contains("a second goal"), "{screen}");
 }
+
+#[test]
+fn what_would_be_done_is_a_document_too() {
+    let (_repo, windlass) = world();
+    windlass.shell_agent("echo", "echo done", "");
+    let run = ended(&windlass, &["--agent", "echo", "go"]);
+    assert_eq!(
+        windlass.json(["rm", &run, "--dry-run", "--json"]),
+        json!({ "removed": [], "runs": [run.as_str()], "dry_run": true })
+    );
+    assert_eq!(
+        windlass.json(["cancel", &run, "--dry-run", "--json"]),
+        json!({ "run": run.as_str(), "task": null, "tasks": [], "dry_run": true })
+    );
+    assert_eq!(windlass.run(["cancel", &run, "--dry-run"]).expect_code(0).out(), "would stop: nothing\n");
+    // Nothing to wait for is said, and is no failure.
+    let waited = windlass.run(["wait"]).expect_code(0);
+    assert!(waited.err().contains("no run of this project is under way"), "{}", waited.err());
+    windlass.run(["status", &run]).expect_code(0);
+}

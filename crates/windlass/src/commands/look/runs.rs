@@ -105,9 +105,12 @@ fn show_task(context: &Context, run: &Run, dir: &RunDir, id: &TaskId) -> Result<
         return Ok(0);
     }
     let Some(result) = result else {
-        let what = format!("task {id} of run {} has no result: it is {status}", run.id);
-        return Err(ApiError::new(ErrorKind::State, what)
-            .hint(format!("`windlass logs {}/{id}` shows what its worker wrote", run.id)));
+        let what = format!("task {id} of run {} has no result: {}", run.id, without_result(task));
+        let hint = match task.attempts.is_empty() {
+            true => format!("`windlass status {}` shows where the others stand", run.id),
+            false => format!("`windlass logs {}/{id}` shows what its worker wrote", run.id),
+        };
+        return Err(ApiError::new(ErrorKind::State, what).hint(hint));
     };
     let text = artifacts::read_checked(&dir.0, result)?;
     if !context.global.quiet {
@@ -131,6 +134,21 @@ fn show_task(context: &Context, run: &Run, dir: &RunDir, id: &TaskId) -> Result<
     }
     out.flush()?;
     Ok(0)
+}
+
+/// Where a task without a result stands, and why.
+fn without_result(task: &windlass_core::Task) -> String {
+    let stands = match task.status() {
+        TaskStatus::Failed => "it failed".to_owned(),
+        TaskStatus::Skipped => "it was skipped".to_owned(),
+        TaskStatus::Cancelled => "it was cancelled".to_owned(),
+        TaskStatus::NeedsAttention => "it needs attention".to_owned(),
+        other => format!("it is {other}"),
+    };
+    match task.failure.as_ref().and_then(|f| f.message.lines().next()).filter(|m| !m.is_empty()) {
+        Some(why) => format!("{stands}: {why}"),
+        None => stands,
+    }
 }
 
 /// The document of a run; `changes` asks git for the size of what it changed.
