@@ -1,7 +1,8 @@
 //! What an attempt said and did, readable: its spool as its runtime's parser understands it, as Markdown.
 //!
 //! Memory and size are bounded whatever the spool holds: of what is too much, beginning and end stay. Every text of an agent or a tool
-//! stands in a fence that nothing in it can close, its control characters written out.
+//! stands in a fence that nothing in it can close, its control characters written out, and what looks like a key is replaced: in the spool
+//! only the known secrets of the run are.
 
 use crate::query::worker_end;
 use std::collections::VecDeque;
@@ -10,6 +11,7 @@ use windlass_agents::{Parser, Stream, WorkerEvent};
 use windlass_core::task::{Attempt, Task};
 use windlass_events::{AttemptStatus, Millis, RunId};
 use windlass_prompts::fence::{code, fenced};
+use windlass_redact::patterns::redact_text;
 use windlass_worker::spool::{FrameKind, SpoolError};
 use windlass_worker::{EndRecord, SpoolReader};
 
@@ -201,7 +203,7 @@ impl Writing {
         self.flush();
         let mut entry = format!("\n## {} {what}\n", clock(at));
         if !text.is_empty() {
-            entry.push_str(&format!("\n{}", fenced(text, "text")));
+            entry.push_str(&format!("\n{}", fenced(&redact_text(text), "text")));
         }
         self.push(entry);
     }
@@ -233,11 +235,8 @@ impl Writing {
             Stream::Stdout => "output",
             Stream::Stderr => "standard error",
         };
-        self.push(format!(
-            "\n## {} {what}\n\n{}",
-            clock(at),
-            fenced(&String::from_utf8_lossy(&bytes), "text")
-        ));
+        let text = String::from_utf8_lossy(&bytes);
+        self.push(format!("\n## {} {what}\n\n{}", clock(at), fenced(&redact_text(&text), "text")));
     }
 
     fn push(&mut self, entry: String) {

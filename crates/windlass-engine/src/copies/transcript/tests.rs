@@ -121,6 +121,27 @@ fn a_commands_lines_are_told_as_they_are_by_stream() {
 }
 
 #[test]
+fn what_looks_like_a_key_is_replaced() {
+    const KEY: &str = "sk-ant-api03-AbCdEfGhIjKlMnOpQrSt";
+    let start = line(&json!({"type": "tool_execution_start", "toolName": "bash", "args": {"command": KEY}}));
+    let end = line(&json!({
+        "type": "tool_execution_end", "toolName": "bash", "isError": false,
+        "result": {"content": [{"type": "text", "text": format!("found {KEY}")}]},
+    }));
+    let [said, log] = [message(&format!("use {KEY}")), format!("export {KEY}\n").into_bytes()];
+    let frames = [
+        (FrameKind::Stdout, said.as_slice()),
+        (FrameKind::Stdout, &start),
+        (FrameKind::Stdout, &end),
+        (FrameKind::Stderr, &log),
+    ];
+    let text = told("pi", &spool(frames));
+    assert_eq!((text.contains("sk-ant"), text.matches("[redacted]").count()), (false, 4), "{text}");
+    let text = told("command", &spool([(FrameKind::Stdout, log.as_slice())]));
+    assert!(text.contains("export [redacted]"), "{text}");
+}
+
+#[test]
 fn a_spool_that_is_damaged_is_told_up_to_there() {
     let spool = spool([(FrameKind::Stdout, b"one\n".as_slice()), (FrameKind::Stdout, b"two\n")]);
     let mut bytes = std::fs::read(spool.path()).unwrap();
