@@ -1,11 +1,12 @@
 //! What must hold when a history has come to rest.
 
-use crate::journal::Stage;
-use crate::law::{Check, Law, hold};
+use crate::journal::{Book, Stage};
+use crate::law::{Check, Law, broken, hold};
 use crate::sim::Sim;
 use crate::worker::{Key, Name};
 use crate::world::File;
 use windlass_core::Run;
+use windlass_core::replay::{Difference, Replay};
 use windlass_core::run::Baseline;
 use windlass_events::event::WaitFor;
 use windlass_events::{RunStatus, Usage};
@@ -18,6 +19,7 @@ impl Sim {
                 format!("{id} replays otherwise")
             })?;
             self.check_rest(&book.run)?;
+            check_decisions(book)?;
             self.check_usage(*id)?;
             for ((task, n), (stage, _)) in &book.attempts {
                 hold(!matches!(stage, Stage::Started | Stage::Lost), Law::OneEnd, || {
@@ -109,4 +111,19 @@ impl Sim {
         }
         Ok(())
     }
+}
+
+/// Every decision in a journal is the one that the core makes there, and none that was due is missing.
+fn check_decisions(book: &Book) -> Check {
+    let mut replay = Replay::new(book.run.id, &book.events, true);
+    while let Some(step) = replay.step() {
+        if let Err(difference) = step {
+            let Difference { seq, recorded, how } = *difference;
+            return broken(
+                Law::DecidedAnew,
+                format!("event {seq} of {}: {recorded:?}, but {how:?}", book.run.id),
+            );
+        }
+    }
+    Ok(())
 }

@@ -17,6 +17,8 @@ pub enum Law {
     TerminalIsFinal,
     /// What is in the journal folds, and to the state that the engine holds.
     ReplayIsLive,
+    /// Every decision in a journal is the one that the core makes there, and none that was due is missing.
+    DecidedAnew,
     /// No place in a journal is missing or repeated.
     NoGap,
     /// An engine whose lease was taken appends nothing.
