@@ -1,6 +1,6 @@
 //! What can go wrong, and what to do about it.
 
-use crate::types::Held;
+use crate::types::{Held, Lease};
 use std::path::PathBuf;
 use windlass_events::{RunId, Seq};
 
@@ -189,6 +189,14 @@ pub enum AppendError {
         given: u64,
         /// The epoch that counts now, if the run is leased.
         current: Option<u64>,
+    },
+    /// A lease that the events rest on besides is gone. The run itself is still the caller's.
+    #[error("run {run} rests on the lease {} with epoch {}, which is no longer held", .lease.name, .lease.epoch)]
+    Unheld {
+        /// The run.
+        run: RunId,
+        /// The lease as the caller has it.
+        lease: Lease,
     },
     /// The journal is damaged; nothing may be added behind the damage.
     #[error(transparent)]

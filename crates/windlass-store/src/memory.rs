@@ -143,6 +143,9 @@ impl State {
         if current != Some(part.epoch) {
             return Err(AppendError::Fenced { run, given: part.epoch, current });
         }
+        if let Some(lease) = part.holding.iter().find(|l| self.held_epoch(&l.name) != Some(l.epoch)) {
+            return Err(AppendError::Unheld { run, lease: lease.clone() });
+        }
         if let Some(damage) = self.runs.get(&run).and_then(|r| r.damage.clone()) {
             return Err(damage.into());
         }

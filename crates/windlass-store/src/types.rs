@@ -42,12 +42,23 @@ pub struct Append {
     pub index: Option<RunRow>,
     /// Ids of stored requests that these events answer. Each must be waiting for this run; it is consumed with the append.
     pub consumes: Vec<String>,
+    /// Further leases that these events rest on, such as of the tree whose turn they take. Each must be held with its epoch.
+    pub holding: Vec<Lease>,
 }
 
 impl Append {
     /// A part with events only, not synced.
     pub fn new(run: RunId, expected: Seq, epoch: u64, records: Vec<Record>) -> Self {
-        Self { run, expected, epoch, records, sync: false, index: None, consumes: Vec::new() }
+        Self {
+            run,
+            expected,
+            epoch,
+            records,
+            sync: false,
+            index: None,
+            consumes: Vec::new(),
+            holding: Vec::new(),
+        }
     }
 
     /// The same, surviving a power cut.

@@ -269,6 +269,7 @@ fn append(part: Part) -> Append {
         sync: part.sync,
         index: None,
         consumes: part.consumes,
+        holding: Vec::new(),
     }
 }
 

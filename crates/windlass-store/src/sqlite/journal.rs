@@ -172,6 +172,11 @@ fn check(
     if current != Some(part.epoch) {
         return Ok(Err(AppendError::Fenced { run, given: part.epoch, current }));
     }
+    for lease in &part.holding {
+        if super::leases::held_epoch(conn, &lease.name)? != Some(lease.epoch) {
+            return Ok(Err(AppendError::Unheld { run, lease: lease.clone() }));
+        }
+    }
     if let Some(damage) = known_damage {
         return Ok(Err(damage.clone().into()));
     }

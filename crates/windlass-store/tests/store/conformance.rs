@@ -126,6 +126,35 @@ fn a_person_may_take_over_and_fences_the_living() {
     }
 }
 
+/// What rests on a second lease is stored only while that is held too: given back, taken over, or never had, it is refused, alone.
+#[test]
+fn events_that_rest_on_a_second_lease_are_fenced_by_it_too() {
+    for mut f in both() {
+        let r = run(1);
+        let epoch = filled(&mut *f.store, r, 1);
+        let tree = LeaseName::Tree(TreeId::parse("tree").unwrap());
+        let resting = |seq, lease: &Lease| Append {
+            holding: vec![lease.clone()],
+            ..Append::new(r, seq, epoch, records(1))
+        };
+        let unheld = |lease: &Lease| Err(AppendError::Unheld { run: r, lease: lease.clone() });
+        let never = Lease { name: tree.clone(), epoch: 99 };
+        assert_eq!(append(&mut *f.store, resting(1, &never)), unheld(&never), "{}", f.kind);
+        let (a, b) = (owner("a"), owner("b"));
+        f.alive.set(&a.id, true);
+        let first = f.store.acquire(&tree, &a, 1, false).unwrap();
+        assert_eq!(append(&mut *f.store, resting(1, &first)), Ok(2));
+        let second = f.store.acquire(&tree, &b, 2, true).unwrap();
+        let other = run(2);
+        let its_epoch = f.store.acquire(&on(other), &a, 3, false).unwrap().epoch;
+        let both = vec![resting(2, &first), Append::new(other, 0, its_epoch, records(1))];
+        assert_eq!(f.store.append(both), [unheld(&first), Ok(1)]);
+        assert_eq!(append(&mut *f.store, resting(2, &second)), Ok(3), "the run itself is not fenced");
+        f.store.release(&second).unwrap();
+        assert_eq!(append(&mut *f.store, resting(3, &second)), unheld(&second));
+    }
+}
+
 #[test]
 fn who_knows_less_may_not_take_a_lease() {
     for mut f in both() {

@@ -16,7 +16,8 @@ const BATCH: usize = 7;
 fn child() {
     let (Ok(role), Some(dir)) = (std::env::var(ROLE), std::env::var_os(DIR)) else { return };
     let dir = Path::new(&dir);
-    let mut store = SqliteStore::open(dir).unwrap();
+    // Another writer may have the lock for all of the time that SQLite waits.
+    let mut store = patiently(|| SqliteStore::open(dir));
     let (what, n) = role.split_once(' ').unwrap();
     let n: u64 = n.parse().unwrap();
     let lock = OwnerLock::create(&dir.join("owners")).unwrap();
@@ -24,8 +25,8 @@ fn child() {
     match what {
         // Appends to its own run until it is killed; every second batch is synced.
         "append" => {
-            let lease = store.acquire(&on(run(n)), &me, 1, false).unwrap();
-            let mut head = store.head(run(n)).unwrap();
+            let lease = patiently(|| lease_error(store.acquire(&on(run(n)), &me, 1, false)));
+            let mut head = patiently(|| store.head(run(n)));
             loop {
                 let mut part = Append::new(run(n), head, lease.epoch, records(BATCH));
                 part.sync = head.is_multiple_of(2);
@@ -65,6 +66,23 @@ fn child() {
         }
         other => panic!("{other}"),
     }
+}
+
+/// Does something again for as long as the store only says that it is busy.
+fn patiently<T>(mut work: impl FnMut() -> Result<T, StoreError>) -> T {
+    loop {
+        match work() {
+            Err(e) if e.is_retryable() => {}
+            other => return other.unwrap(),
+        }
+    }
+}
+
+fn lease_error<T>(result: Result<T, LeaseError>) -> Result<T, StoreError> {
+    result.map_err(|e| match e {
+        LeaseError::Store(e) => e,
+        other => panic!("{other}"),
+    })
 }
 
 fn start(dir: &Path, role: String) -> Child {
