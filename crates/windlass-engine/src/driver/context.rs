@@ -2,6 +2,7 @@
 
 use crate::driver::projects::{Project, Projects};
 use crate::driver::spare::Spares;
+use crate::files::Compared;
 use crate::machine::In;
 use crate::paths::RunDir;
 use crate::secrets::SecretMap;
@@ -150,6 +151,8 @@ pub(crate) struct Home {
     env: OnceLock<Vec<(OsString, OsString)>>,
     /// Folders for files to hand on.
     pub(crate) spares: Spares,
+    /// Prompts that commands share.
+    pub(crate) prompts: Compared,
 }
 
 impl Home {
@@ -163,6 +166,7 @@ impl Home {
             secrets: Mutex::new(secrets),
             env: OnceLock::new(),
             spares: Spares::default(),
+            prompts: Compared::default(),
         }
     }
 
