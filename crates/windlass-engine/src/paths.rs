@@ -104,6 +104,11 @@ impl Paths {
         self.state.join("daemon.lock")
     }
 
+    /// The lock of who puts one daemon in the place of another.
+    pub fn daemon_seat(&self) -> PathBuf {
+        self.state.join("daemon.seat")
+    }
+
     /// What the daemon says of itself.
     pub fn daemon_log(&self) -> PathBuf {
         self.state.join("daemon.log")
@@ -185,14 +190,19 @@ impl RunDir {
         Ok(())
     }
 
+    /// The files of attempts and of tries of gates.
+    pub fn attempts(&self) -> PathBuf {
+        self.0.join("attempts")
+    }
+
     /// The one file of an attempt.
     pub fn spool(&self, task: &TaskId, n: AttemptNo) -> PathBuf {
-        self.0.join("attempts").join(format!("{task}.{n}"))
+        self.attempts().join(format!("{task}.{n}"))
     }
 
     /// The one file of a try of a gate.
     pub fn gate_spool(&self, key: &windlass_events::event::GateKey) -> PathBuf {
-        self.0.join("attempts").join(gate_name(key))
+        self.attempts().join(gate_name(key))
     }
 
     /// A result, relative to the run's folder.

@@ -2,7 +2,7 @@
 
 pub use crate::driver::follow::worker_end;
 
-use crate::driver::projects::{OpenError, load_run};
+use crate::driver::projects::{OpenError, load_run, or_too_new, unreadable};
 use crate::driver::trees;
 use crate::paths::{Paths, RunDir};
 use std::path::{Path, PathBuf};
@@ -84,11 +84,12 @@ pub fn load(paths: &Paths, run: RunId) -> Result<(Run, RunDir), OpenError> {
 pub fn folder(paths: &Paths, run: RunId) -> Result<String, OpenError> {
     let dir = paths.project_of(run).ok_or(OpenError::NoRun(run))?;
     let damaged = |reason: String| OpenError::Damaged { run, reason };
-    let first = reader(paths, &dir)?.read(run, 0, 1).map_err(|e| damaged(e.to_string()))?;
+    let reader = reader(paths, &dir)?;
+    let first = reader.read(run, 0, 1).map_err(|e| unreadable(run, e))?;
     match first.first().map(|e| Event::from_json(&e.body)) {
         Some(Ok(Event::RunCreated(spec))) => Ok(spec.cwd),
         Some(Ok(_)) | None => Err(damaged("its first event is missing".to_owned())),
-        Some(Err(e)) => Err(damaged(format!("event 1: {e}"))),
+        Some(Err(e)) => Err(or_too_new(damaged(format!("event 1: {e}")), &reader, run)),
     }
 }
 
@@ -134,14 +135,20 @@ impl Following {
     /// # Errors
     /// When the journal is damaged, or a newer program wrote it.
     pub fn look(&mut self) -> Result<bool, OpenError> {
-        let damaged = |run: RunId, reason: String| OpenError::Damaged { run, reason };
         let id = self.run.id;
-        let fresh = events(&self.reader, id, self.run.seq).map_err(|e| damaged(id, e.to_string()))?;
-        for (seq, at, body) in &fresh {
-            let event = Event::from_json(body).map_err(|e| damaged(id, format!("event {seq}: {e}")))?;
-            self.run.apply(*seq, *at, &event).map_err(|e| damaged(id, format!("event {seq}: {e}")))?;
+        let fresh = events(&self.reader, id, self.run.seq).map_err(|e| unreadable(id, e))?;
+        for one in &fresh {
+            self.fold(one).map_err(|reason| {
+                let damaged = OpenError::Damaged { run: id, reason: format!("event {}: {reason}", one.0) };
+                or_too_new(damaged, &self.reader, id)
+            })?;
         }
         Ok(!fresh.is_empty())
+    }
+
+    fn fold(&mut self, (seq, at, body): &(Seq, Millis, String)) -> Result<(), String> {
+        let event = Event::from_json(body).map_err(|e| e.to_string())?;
+        self.run.apply(*seq, *at, &event).map_err(|e| e.to_string())
     }
 
     /// The state as of the last look.

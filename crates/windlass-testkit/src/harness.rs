@@ -120,6 +120,23 @@ impl Windlass {
         command
     }
 
+    /// The same of another version of the binary, which lies beside the first one: a debug build says the version that it is told.
+    pub fn command_of<S: AsRef<OsStr>>(&self, version: &str, args: impl IntoIterator<Item = S>) -> Command {
+        let place = self.folder.path().join("versions").join(version);
+        let binary = place.join("windlass");
+        if !binary.exists() {
+            must(std::fs::create_dir_all(&place), "cannot make a folder");
+            // A second name is enough where both lie on one file system.
+            let linked = std::fs::hard_link(&self.binary, &binary)
+                .or_else(|_| std::fs::copy(&self.binary, &binary).map(|_| ()));
+            must(linked, "cannot install a second binary");
+        }
+        let mut command = Command::new(binary);
+        command.args(args).current_dir(&self.cwd).env_clear().envs(&self.env);
+        command.env("WINDLASS_TEST_VERSION", version);
+        command
+    }
+
     /// Runs a command to its end and the end of its streams.
     ///
     /// # Panics

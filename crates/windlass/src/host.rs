@@ -1,11 +1,13 @@
 //! Reaching an engine: the user's daemon, started when needed, or one in this process.
 
 use crate::context::Context;
+use crate::handover;
 use anyhow::Context as _;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use windlass_api::version::is_newer;
 use windlass_api::{ApiError, Client, ClientError, ErrorKind, Reply, Request};
 use windlass_engine::driver::Left;
 use windlass_engine::machine::Settings;
@@ -16,30 +18,69 @@ use windlass_worker::Nursery;
 
 /// How long a started daemon may take to answer.
 const START_LIMIT: Duration = Duration::from_secs(10);
+/// How many older daemons a command replaces one after the other, before it makes do with what is there.
+const MOST_REPLACED: u32 = 5;
 
-/// The version as every part says it.
-pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The version as every part says it. A debug build can be made to say another one, for the tests of upgrades.
+pub(crate) fn version() -> &'static str {
+    #[cfg(debug_assertions)]
+    {
+        use std::sync::OnceLock;
+        static SAID: OnceLock<Option<String>> = OnceLock::new();
+        if let Some(said) = SAID.get_or_init(|| std::env::var("WINDLASS_TEST_VERSION").ok()) {
+            return said;
+        }
+    }
+    env!("CARGO_PKG_VERSION")
+}
 
-/// A connection to the daemon, which is started when it does not run.
+/// A connection to the daemon, which is started when it does not run, and replaced when it is older than this program.
 pub(crate) fn daemon(context: &Context) -> Result<Client, ApiError> {
     connect(context).map_err(ClientError::into_api)
 }
 
 fn connect(context: &Context) -> Result<Client, ClientError> {
-    match Client::connect(&context.paths.socket(), VERSION) {
-        Err(e) if is_gone(&e) => {
-            start(context).map_err(|e| {
-                ApiError::new(ErrorKind::Missing, format!("the daemon could not be started: {e:#}"))
-                    .hint(format!("see {}", context.paths.daemon_log().display()))
-            })?;
-            connect_within(context, START_LIMIT)
+    let until = Instant::now() + START_LIMIT;
+    loop {
+        match reach(context) {
+            Err(e) if is_gone(&e) && Instant::now() < until => {
+                start(context).map_err(cannot_start(context))?
+            }
+            Err(e) if is_gone(&e) => {
+                let log = context.paths.daemon_log();
+                return Err(ApiError::new(ErrorKind::Missing, format!("the daemon does not answer: {e}"))
+                    .hint(format!("see {}", log.display()))
+                    .into());
+            }
+            other => return other,
         }
-        other => other,
+    }
+}
+
+/// A connection to the daemon that runs, or, where that is older than this program, to one of this version that takes its place.
+fn reach(context: &Context) -> Result<Client, ClientError> {
+    let mut client = Client::greet(&context.paths.socket(), version())?;
+    let mut tries = 0;
+    while is_newer(version(), &client.version) && tries < MOST_REPLACED {
+        tries += 1;
+        handover::replace(context, client)?;
+        // An older one again, if somebody was just starting that.
+        client = Client::greet(&context.paths.socket(), version())?;
+    }
+    client.understood(version())
+}
+
+/// The error of a command whose daemon could not be started.
+pub(crate) fn cannot_start(context: &Context) -> impl FnOnce(anyhow::Error) -> ApiError + use<> {
+    let log = context.paths.daemon_log();
+    move |e| {
+        ApiError::new(ErrorKind::Missing, format!("the daemon could not be started: {e:#}"))
+            .hint(format!("see {}", log.display()))
     }
 }
 
 /// Whether an error means that no engine listens, or not for long.
-fn is_gone(e: &ClientError) -> bool {
+pub(crate) fn is_gone(e: &ClientError) -> bool {
     e.is_undone() || matches!(e, ClientError::NoEngine { .. } | ClientError::Left | ClientError::Broken(_))
 }
 
@@ -84,7 +125,7 @@ fn ask_past_daemon(
     let mut pid = daemon;
     let address = Path::new(&leader.address);
     if address != context.paths.socket() {
-        match Client::connect(address, VERSION).and_then(|client| call(client, request)) {
+        match Client::connect(address, version()).and_then(|client| call(client, request)) {
             Ok(answered) => return Ok(answered),
             Err(ClientError::Silent { pid: other }) => pid = other,
             Err(e) if e.is_undone() || matches!(e, ClientError::NoEngine { .. }) => pid = None,
@@ -102,37 +143,25 @@ pub(crate) fn visit(context: &Context, cwd: &str) -> Result<Client, ApiError> {
     ask(context, &visit).map(|(client, _)| client)
 }
 
-/// The daemon when it runs; never starts one.
+/// The daemon when it runs, of whatever version; never starts one. Of it may be asked only what is the same in every protocol.
 ///
 /// # Errors
 /// When one runs and does not answer.
 pub(crate) fn running_daemon(context: &Context) -> Result<Option<Client>, ApiError> {
-    match Client::connect(&context.paths.socket(), VERSION) {
+    match Client::greet(&context.paths.socket(), version()) {
         Ok(client) => Ok(Some(client)),
         Err(e @ ClientError::Silent { .. }) => Err(e.into_api()),
         Err(_) => Ok(None),
     }
 }
 
-fn connect_within(context: &Context, limit: Duration) -> Result<Client, ClientError> {
-    let until = Instant::now() + limit;
-    loop {
-        match Client::connect(&context.paths.socket(), VERSION) {
-            Ok(client) => return Ok(client),
-            Err(e @ (ClientError::Api(_) | ClientError::Silent { .. })) if !is_gone(&e) => return Err(e),
-            Err(_) if Instant::now() < until => std::thread::sleep(Duration::from_millis(3)),
-            Err(e) => {
-                let log = context.paths.daemon_log();
-                return Err(ApiError::new(ErrorKind::Missing, format!("the daemon does not answer: {e}"))
-                    .hint(format!("see {}", log.display()))
-                    .into());
-            }
-        }
-    }
+/// Starts the daemon, or waits for the one that somebody else is putting in place.
+pub(crate) fn start(context: &Context) -> anyhow::Result<()> {
+    if handover::wait(context) { Ok(()) } else { launch(context) }
 }
 
 /// Starts the daemon apart from this process: no terminal, no streams of ours, `/` as its directory.
-pub(crate) fn start(context: &Context) -> anyhow::Result<()> {
+pub(crate) fn launch(context: &Context) -> anyhow::Result<()> {
     context.paths.make().map_err(anyhow::Error::msg)?;
     let log = std::fs::OpenOptions::new().create(true).append(true).open(context.paths.daemon_log())?;
     let said_before = log.metadata().map_or(0, |m| m.len());
@@ -151,7 +180,7 @@ pub(crate) fn start(context: &Context) -> anyhow::Result<()> {
     let until = Instant::now() + START_LIMIT;
     let mut again_at = None;
     while Instant::now() < until {
-        if Client::connect(&context.paths.socket(), VERSION).is_ok() {
+        if Client::greet(&context.paths.socket(), version()).is_ok() {
             return Ok(());
         }
         match (again_at, child.try_wait()?) {
@@ -206,7 +235,7 @@ fn settings(context: &Context) -> Settings {
     Settings {
         slots: config.machine_concurrency(cores),
         boot: boot_id(),
-        version: VERSION.to_owned(),
+        version: version().to_owned(),
         may_restart: config.resume_after_restart(),
     }
 }
@@ -341,7 +370,7 @@ impl Inline {
 
     /// A connection to it.
     pub(crate) fn client(&self) -> Result<Client, ApiError> {
-        Client::connect(&self.socket, VERSION).map_err(ClientError::into_api)
+        Client::connect(&self.socket, version()).map_err(ClientError::into_api)
     }
 }
 

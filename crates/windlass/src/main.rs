@@ -1,12 +1,13 @@
 //! The command line of Windlass: parse, call the API, print. Nothing is decided here, and no journal is written.
 //!
-//! Map: [`mod@ask`] questions on a terminal · [`cli`] the commands as types · [`context`] where a command starts from · [`host`] reaching an engine · [`names`]
+//! Map: [`mod@ask`] questions on a terminal · [`cli`] the commands as types · [`context`] where a command starts from · [`host`] reaching an engine · [`handover`] one daemon in the place of another · [`names`]
 //! runs and tasks as people name them · [`mod@print`] results and errors · [`watch`] a run to where it stops · [`commands`] one module per group of commands.
 
 mod ask;
 mod cli;
 mod commands;
 mod context;
+mod handover;
 mod here;
 mod host;
 mod names;
@@ -46,6 +47,7 @@ fn dispatch(context: &Context, command: Option<Command>) -> Result<u8, windlass_
         Some(Command::Status(args)) => look::status(context, &args),
         Some(Command::Show(args)) => look::show(context, &args),
         Some(Command::Events(args)) => look::events(context, &args),
+        Some(Command::Replay(args)) => look::replay(context, &args),
         Some(Command::Logs(args)) => look::logs(context, &args),
         Some(Command::Diff(args)) => look::diff(context, &args),
         Some(Command::Artifacts(args)) => look::artifacts(context, &args),

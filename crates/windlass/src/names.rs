@@ -8,7 +8,7 @@ use windlass_core::Run;
 use windlass_engine::driver::projects::OpenError;
 use windlass_engine::query;
 use windlass_events::{RunId, TaskId};
-use windlass_store::{ListFilter, ReadStore};
+use windlass_store::{ListFilter, ReadStore, StoreError};
 
 /// How many runs are looked through for a beginning or `last`.
 const LOOKED_THROUGH: usize = 10_000;
@@ -160,5 +160,10 @@ pub(crate) fn unreadable(e: &OpenError) -> ApiError {
         OpenError::NoRun(_) => ErrorKind::Usage,
         _ => ErrorKind::Missing,
     };
-    ApiError::new(kind, e.to_string()).hint("`windlass doctor` looks into it")
+    let error = ApiError::new(kind, e.to_string());
+    match e {
+        // Says itself what to do.
+        OpenError::TooNew { .. } | OpenError::Store(StoreError::TooNew { .. }) => error,
+        _ => error.hint("`windlass doctor` looks into it"),
+    }
 }

@@ -536,7 +536,7 @@ impl<'a> Watch<'a> {
         }
         let socket = self.context.paths.runtime.join(format!("inline-{}.sock", std::process::id()));
         let mut client =
-            Client::connect(&socket, host::VERSION).map_err(windlass_api::ClientError::into_api)?;
+            Client::connect(&socket, host::version()).map_err(windlass_api::ClientError::into_api)?;
         client.call(request).map(|_| ()).map_err(windlass_api::ClientError::into_api)
     }
 }

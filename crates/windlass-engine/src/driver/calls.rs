@@ -31,6 +31,8 @@ pub(crate) struct CallIn {
     pub(crate) reply: Responder,
 }
 
+/// How long a daemon that has given up its address may still live.
+const FORMER_ENDS_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 /// How many tasks one `tasks.planned` event holds at most.
 const TASKS_PER_EVENT: usize = 1_000;
 
@@ -121,7 +123,11 @@ fn make_home(ctx: &Ctx, prepared: Prepared) -> Result<Made, ApiError> {
             .hint("free space or make the folder writable; WINDLASS_HOME moves it")
     };
     let project_dir = paths.project(&prepared.slug);
-    let project = ctx.projects.project(&project_dir).map_err(|e| disk(&e))?;
+    let project = ctx.projects.project(&project_dir).map_err(|e| match &e {
+        // Says itself what to do.
+        OpenError::Store(_) => ApiError::new(ErrorKind::Missing, format!("the run cannot be kept: {e}")),
+        _ => disk(&e),
+    })?;
     let identity = prepared.identity.clone();
     project
         .run(move |store| {
@@ -178,7 +184,7 @@ pub(crate) fn random() -> u64 {
 
 /// Opens a run for a request. Blocking. A run that another engine leads gets the request forwarded.
 pub(crate) fn open(ctx: &Ctx, run: RunId, original: Option<Request>, then: Option<Then>) -> Ready {
-    match ctx.projects.open_run(run, now()) {
+    match open_run(ctx, run) {
         Ok(OpenedRun { project, run: state, epoch, left }) => {
             // A machine that crashed may have lost what was not synced yet.
             for (name, why) in copies::mend_given(&state, &project.run_dir(run)).failed {
@@ -209,21 +215,33 @@ pub(crate) fn open(ctx: &Ctx, run: RunId, original: Option<Request>, then: Optio
     }
 }
 
-/// Whether what the disk or a lock refuses now it may allow later.
+/// Leases a run and reads it. A daemon that was at this address before may take moments to end after it made place.
+fn open_run(ctx: &Ctx, run: RunId) -> Result<OpenedRun, OpenError> {
+    let until = std::time::Instant::now() + FORMER_ENDS_WITHIN;
+    loop {
+        match ctx.projects.open_run(run, now()) {
+            Err(OpenError::Held { address, .. })
+                if address == ctx.options.address && std::time::Instant::now() < until =>
+            {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Whether what the disk, a lock or an older engine refuses now may be allowed later.
 fn may_pass(e: &OpenError) -> bool {
     use windlass_store::{LeaseError, StoreError};
-    let passes = |e: &StoreError| {
-        matches!(e, StoreError::DiskFull { .. } | StoreError::Busy { .. } | StoreError::Io { .. })
-    };
     match e {
-        OpenError::Store(e) | OpenError::Lease(LeaseError::Store(e)) => passes(e),
+        OpenError::Store(e) | OpenError::Lease(LeaseError::Store(e)) => StoreError::is_retryable(e),
         _ => false,
     }
 }
 
 /// Asks the engine that leads a run. When that one does not answer, and only then, the request is left with the run: nobody was asked.
 fn forward(ctx: &Ctx, run: RunId, address: &str, request: Request) -> Result<Reply, ApiError> {
-    let silent = match Client::connect(Path::new(address), env!("CARGO_PKG_VERSION")) {
+    let silent = match Client::connect(Path::new(address), &ctx.options.settings.version) {
         Ok(mut client) => match client.call(request.clone()) {
             Ok(reply) => return Ok(reply),
             Err(e) if e.is_undone() => e,

@@ -11,6 +11,7 @@ mod engine;
 pub(crate) mod follow;
 pub(crate) mod gate;
 pub(crate) mod launch;
+mod leaving;
 pub(crate) mod link;
 mod looking;
 mod opening;
@@ -40,8 +41,6 @@ use windlass_events::{Millis, RunId, TaskId};
 
 /// How often live pictures are sent at most.
 const LIVE_EVERY: Duration = Duration::from_millis(100);
-/// How long what was begun may keep an engine that is to leave.
-const LEAVE_WITHIN: Duration = Duration::from_secs(4);
 /// How long a store that does not answer may keep a new engine from starting anything.
 const FIND_WITHIN: Duration = Duration::from_secs(5);
 /// How often requests that were left with the runs that it leads are looked for. Who leaves one has waited in vain for seconds.
@@ -84,8 +83,8 @@ pub(crate) struct Loop {
     last_request: Instant,
     /// When it looks next for requests that were left with its runs.
     look_at: Instant,
-    /// When it leaves at the latest, once it is asked to.
-    leaving: Option<Instant>,
+    /// Once it is asked to leave.
+    leaving: Option<leaving::Leaving>,
     /// Whether the nursery is gone.
     crippled: bool,
 }
@@ -165,9 +164,13 @@ impl Loop {
                 show_at = Some(Instant::now() + LIVE_EVERY);
             }
             if self.may_leave() {
-                // What nobody has looked at is for the next engine, which is not started for that.
-                self.ctx.set_at_work(false);
+                // What nobody has looked at is for the next engine, which is not started for that. Where another engine takes over,
+                // the nursery is left as it was told: it starts one if whoever asked for that is gone.
+                if self.leaving.is_none() || self.is_leaving_for_good() {
+                    self.ctx.set_at_work(false);
+                }
                 rx.close();
+                self.give_back().await;
                 while let Ok(msg) = rx.try_recv() {
                     if let Msg::Call(call) = msg {
                         calls::answer(call.reply, Err(calls::leaving()));
@@ -192,7 +195,7 @@ impl Loop {
             parked || self.machine.runs().any(Run::goes_on)
         };
         // Who tells an engine to leave wants it gone; and one that lives in its caller's process ends with that.
-        self.ctx.set_at_work(!self.ctx.options.tied && self.leaving.is_none() && goes_on());
+        self.ctx.set_at_work(!self.ctx.options.tied && !self.is_leaving_for_good() && goes_on());
     }
 
     /// When the loop has something to do by itself.
@@ -203,7 +206,7 @@ impl Loop {
             Instant::now() + Duration::from_millis(ms.max(1))
         });
         let by_idleness = self.idle_at();
-        let by_leaving = self.leaving.filter(|at| *at > Instant::now());
+        let by_leaving = self.leaving_wake();
         let by_looking = self.machine.runs().any(|r| !r.is_ended()).then_some(self.look_at);
         [by_clock, by_idleness, by_leaving, by_looking, self.found_by].into_iter().flatten().min()
     }
@@ -251,20 +254,6 @@ impl Loop {
             || !self.watchers.is_empty()
             || self.slow > 0
             || !self.pending.is_empty()
-    }
-
-    /// Whether it is time to go: what was begun for somebody is done first, unless that takes too long.
-    fn may_leave(&self) -> bool {
-        let due = match self.leaving {
-            Some(at_last) => at_last <= Instant::now() || (self.slow == 0 && self.pending.is_empty()),
-            None => self.is_idle(),
-        };
-        due && self.all_settled()
-    }
-
-    fn leave(&mut self) {
-        self.leaving.get_or_insert_with(|| Instant::now() + LEAVE_WITHIN);
-        self.tell_nursery();
     }
 
     fn all_settled(&self) -> bool {

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use windlass_core::{FOLD_VERSION, Run};
 use windlass_events::{Event, Millis, RunId, VOCABULARY};
 use windlass_store::{
-    LeaseError, OwnerFiles, OwnerLock, ReadStore, SqliteReader, SqliteStore, Store, StoreError,
+    LeaseError, LeaseName, OwnerFiles, OwnerLock, ReadError, ReadStore, SqliteReader, SqliteStore, Store,
+    StoreError,
 };
 
 /// Why a project or run cannot be opened.
@@ -30,6 +31,18 @@ pub enum OpenError {
     /// The lease.
     #[error("{0}")]
     Lease(LeaseError),
+    /// A newer program has led the run: this one may look at it, not lead it.
+    #[error(
+        "run {run} needs a newer windlass: its journal is in vocabulary {needs}, and this one knows {knows}; nothing was changed"
+    )]
+    TooNew {
+        /// Run.
+        run: RunId,
+        /// The vocabulary that its journal may be written in.
+        needs: u32,
+        /// What this program knows.
+        knows: u32,
+    },
     /// The journal.
     #[error("the journal of run {run} is damaged: {reason}")]
     Damaged {
@@ -169,6 +182,11 @@ impl Projects {
         Ok(project)
     }
 
+    /// The projects that were opened so far.
+    pub fn opened(&self) -> Vec<Arc<Project>> {
+        self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner).values().cloned().collect()
+    }
+
     /// The project that holds a run.
     ///
     /// # Errors
@@ -213,6 +231,8 @@ impl Projects {
         let project = self.project_of(run)?;
         let lease = self.lease(&project, windlass_store::LeaseName::Run(run), now).map_err(|e| match e {
             LeaseError::Held(held) => OpenError::Held { run, address: held.owner.address },
+            LeaseError::TooNew { needs, knows } => OpenError::TooNew { run, needs, knows },
+            LeaseError::Store(e) => OpenError::Store(e),
             other => OpenError::Lease(other),
         })?;
         let reader = project.reader()?;
@@ -234,10 +254,34 @@ impl Projects {
 /// The state of a run from its snapshot and the events after it.
 ///
 /// # Errors
-/// [`OpenError::NoRun`] without events, [`OpenError::Damaged`] where the journal is not what the core could have written.
+/// [`OpenError::NoRun`] without events, [`OpenError::Damaged`] where the journal is not what the core could have written, and
+/// [`OpenError::TooNew`] where that is so because a newer program wrote it.
 pub fn load_run(store: &dyn ReadStore, run: RunId) -> Result<Run, OpenError> {
+    fold_run(store, run).map_err(|e| or_too_new(e, store, run))
+}
+
+/// What looks like damage to this program, where a newer one has written the journal.
+pub(crate) fn or_too_new(e: OpenError, store: &dyn ReadStore, run: RunId) -> OpenError {
+    let needs = || store.lease(&LeaseName::Run(run)).ok().flatten().map(|lease| lease.vocabulary);
+    match e {
+        OpenError::Damaged { .. } if needs().is_some_and(|needs| needs > VOCABULARY) => {
+            OpenError::TooNew { run, needs: needs().unwrap_or_default(), knows: VOCABULARY }
+        }
+        other => other,
+    }
+}
+
+/// The error of a journal that cannot be read: damage is of the run, everything else of its store.
+pub(crate) fn unreadable(run: RunId, e: ReadError) -> OpenError {
+    match e {
+        ReadError::Store(e) => OpenError::Store(e),
+        e => OpenError::Damaged { run, reason: e.to_string() },
+    }
+}
+
+fn fold_run(store: &dyn ReadStore, run: RunId) -> Result<Run, OpenError> {
     let damaged = |reason: String| OpenError::Damaged { run, reason };
-    let loaded = store.load(run, FOLD_VERSION).map_err(|e| damaged(e.to_string()))?;
+    let loaded = store.load(run, FOLD_VERSION).map_err(|e| unreadable(run, e))?;
     let mut state: Option<Run> = loaded.snapshot.and_then(|s| serde_json::from_slice(&s.bytes).ok());
     let mut tail = loaded.tail;
     if state.is_none() && tail.first().is_none_or(|e| e.seq != 1) {
@@ -261,8 +305,7 @@ fn read_all(store: &dyn ReadStore, run: RunId) -> Result<Vec<windlass_store::Sto
     let mut all = Vec::new();
     loop {
         let after = all.last().map_or(0, |e: &windlass_store::StoredEvent| e.seq);
-        let page =
-            store.read(run, after, 4096).map_err(|e| OpenError::Damaged { run, reason: e.to_string() })?;
+        let page = store.read(run, after, 4096).map_err(|e| unreadable(run, e))?;
         if page.is_empty() {
             return Ok(all);
         }

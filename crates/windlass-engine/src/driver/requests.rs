@@ -54,6 +54,7 @@ impl Loop {
                 self.leave();
                 return calls::answer(reply, Ok(Reply::Ok));
             }
+            Request::HandOver { version } => return self.hand_over(&version, reply),
             _ if self.leaving.is_some() => return calls::answer(reply, Err(calls::leaving())),
             Request::Live { run } => return calls::answer(reply, Ok(Reply::Live(self.live_of(run)))),
             Request::Watch { .. } => {
@@ -69,16 +70,21 @@ impl Loop {
             }
             Request::Remove { run } => return self.remove(run, original, reply),
             request => {
+                let Some(run) = request.run() else {
+                    let e = ApiError::new(ErrorKind::Usage, "this engine does not know that request");
+                    return calls::answer(reply, Err(e));
+                };
                 // Of a run that is not open yet, its journal tells.
-                let caps = |run| self.machine.run(run).map(|r| r.caps).or_else(|| self.peek_caps(run));
-                match (request.run(), as_input(request, caps)) {
-                    (Some(run), Some((input, env))) => (run, input, env),
-                    (Some(run), None) => {
-                        return calls::answer(reply, Err(calls::open_error(&OpenError::NoRun(run))));
-                    }
-                    (None, _) => {
-                        let e = ApiError::new(ErrorKind::Usage, "this engine does not know that request");
-                        return calls::answer(reply, Err(e));
+                let mut unread = None;
+                let caps = |run| match self.machine.run(run) {
+                    Some(state) => Some(state.caps),
+                    None => self.peek_caps(run).map_err(|e| unread = Some(e)).ok(),
+                };
+                match as_input(request, caps) {
+                    Some((input, env)) => (run, input, env),
+                    None => {
+                        let e = unread.unwrap_or(OpenError::NoRun(run));
+                        return calls::answer(reply, Err(calls::open_error(&e)));
                     }
                 }
             }
@@ -143,10 +149,10 @@ impl Loop {
         }
     }
 
-    pub(super) fn peek_caps(&self, run: RunId) -> Option<Caps> {
-        let project = self.ctx.projects.project_of(run).ok()?;
-        let reader = project.reader().ok()?;
-        projects::load_run(&reader, run).ok().map(|r| r.caps)
+    fn peek_caps(&self, run: RunId) -> Result<Caps, OpenError> {
+        let paths = self.ctx.projects.paths();
+        let dir = paths.project_of(run).ok_or(OpenError::NoRun(run))?;
+        Ok(projects::load_run(&crate::query::reader(paths, &dir)?, run)?.caps)
     }
 
     pub(super) fn undo(

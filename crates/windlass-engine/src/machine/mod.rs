@@ -41,6 +41,8 @@ pub struct Machine {
     finding: bool,
     /// Whether a slot or turn became free since the others were asked whether they want it.
     has_room: bool,
+    /// Whether another engine is about to lead what is led here.
+    handing_over: bool,
 }
 
 impl Machine {
@@ -57,12 +59,19 @@ impl Machine {
             dirty: BTreeSet::new(),
             finding: false,
             has_room: false,
+            handing_over: false,
         }
     }
 
     /// Starts nothing until [`In::AllFound`]: workers that a former engine left take places too.
     pub fn find_first(&mut self) {
         self.finding = true;
+    }
+
+    /// Decides nothing from now on, for another engine is about to. What was decided and asked before becomes durable and is released;
+    /// what is reported of workers, gates and trees is dropped, since that engine finds it in their files again.
+    pub fn hand_over(&mut self) {
+        self.handing_over = true;
     }
 
     /// The state of a run that it leads, folded ahead of what is durable.
@@ -122,9 +131,14 @@ impl Machine {
         self.pass(now);
         let mut out = Vec::new();
         for input in inputs {
-            self.take(input, &mut out);
+            match input {
+                In::Run(..) | In::Left { .. } | In::Tick | In::AllFound if self.handing_over => {}
+                input => self.take(input, &mut out),
+            }
         }
-        self.settle(&mut out);
+        if !self.handing_over {
+            self.settle(&mut out);
+        }
         self.free_trees(&mut out);
         self.commit(&mut out);
         out

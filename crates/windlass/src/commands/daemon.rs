@@ -1,12 +1,12 @@
-//! `daemon start|stop|status|run`.
+//! `daemon start|stop|restart|status|run`.
 
 use crate::cli::DaemonAction;
 use crate::context::Context;
-use crate::{host, print};
+use crate::{handover, host, print};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 use windlass_api::status::DaemonDoc;
-use windlass_api::{ApiError, ClientError, ErrorKind, Reply, Request};
+use windlass_api::{ApiError, Client, ClientError, ErrorKind, Reply, Request};
 
 /// How long a daemon may take to leave.
 const LEAVE_LIMIT: Duration = Duration::from_secs(10);
@@ -18,12 +18,9 @@ pub(crate) fn daemon(context: &Context, action: Option<DaemonAction>) -> Result<
             host::be_daemon(context).map_err(|e| ApiError::new(ErrorKind::Missing, format!("{e:#}")))?;
             Ok(0)
         }
-        DaemonAction::Start => {
-            let mut client = host::daemon(context)?;
-            match client.call(Request::Status).map_err(ClientError::into_api)? {
-                Reply::Status(doc) => show(context, &doc),
-                _ => Ok(0),
-            }
+        DaemonAction::Start { replace: false } => show_started(context, host::daemon(context)?),
+        DaemonAction::Start { replace: true } | DaemonAction::Restart => {
+            show_started(context, handover::restart(context)?)
         }
         DaemonAction::Status => {
             let doc = match host::running_daemon(context)? {
@@ -36,6 +33,13 @@ pub(crate) fn daemon(context: &Context, action: Option<DaemonAction>) -> Result<
             show(context, &doc)
         }
         DaemonAction::Stop => stop(context),
+    }
+}
+
+fn show_started(context: &Context, mut client: Client) -> Result<u8, ApiError> {
+    match client.call(Request::Status).map_err(ClientError::into_api)? {
+        Reply::Status(doc) => show(context, &doc),
+        _ => Ok(0),
     }
 }
 

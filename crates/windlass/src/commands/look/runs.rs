@@ -2,8 +2,8 @@
 
 use super::escape::escape_lines;
 use super::out::Out;
-use super::{artifacts, journal, missing, project_of, target};
-use crate::cli::{AddressArg, ListArgs, RunArg};
+use super::{artifacts, journal, missing, project_of, target, why};
+use crate::cli::{ListArgs, RunArg, ShowArgs};
 use crate::context::Context;
 use crate::{here, host, names, print, watch};
 use serde_json::json;
@@ -60,9 +60,12 @@ pub(crate) fn status(context: &Context, args: &RunArg) -> Result<u8, ApiError> {
     Ok(0)
 }
 
-/// Everything worth knowing of a run, or the result of one of its tasks.
-pub(crate) fn show(context: &Context, args: &AddressArg) -> Result<u8, ApiError> {
+/// Everything worth knowing of a run, or the result of one of its tasks; or why it is where it is.
+pub(crate) fn show(context: &Context, args: &ShowArgs) -> Result<u8, ApiError> {
     let target = target::address(context, args.address.as_deref())?;
+    if args.why {
+        return why::show(context, &target);
+    }
     if let Some(task) = &target.task {
         return show_task(context, &target.run, &target.dir, task);
     }
@@ -194,7 +197,7 @@ fn ask_live(socket: PathBuf, run: RunId) -> Option<BTreeMap<TaskId, LiveDoc>> {
         .name("windlass-live".into())
         .spawn(move || {
             let answer =
-                Client::connect(&socket, host::VERSION).and_then(|mut c| c.call(Request::Live { run }));
+                Client::connect(&socket, host::version()).and_then(|mut c| c.call(Request::Live { run }));
             if let Ok(Reply::Live(tasks)) = answer {
                 // Nobody listens any more when it came too late.
                 let _ = tell.send(tasks);

@@ -11,7 +11,7 @@ pub(crate) use doctor::doctor;
 pub(crate) use man::man;
 
 use crate::context::Context;
-use crate::host::VERSION;
+use crate::host;
 use crate::print;
 use windlass_api::ApiError;
 use windlass_view::Line;
@@ -36,12 +36,12 @@ pub(crate) fn version(context: &Context) -> Result<u8, ApiError> {
     ];
     if context.global.json {
         let mut doc = serde_json::Map::new();
-        doc.insert("version".to_owned(), VERSION.into());
+        doc.insert("version".to_owned(), host::version().into());
         doc.extend(numbers.iter().map(|(name, n)| ((*name).to_owned(), (*n).into())));
         print::json(&doc)?;
         return Ok(0);
     }
-    let mut line = Line::of(Tone::Strong, format!("windlass {VERSION}"));
+    let mut line = Line::of(Tone::Strong, format!("windlass {}", host::version()));
     for (name, n) in numbers {
         line.push(Tone::Dim, format!(" · {name} {n}"));
     }

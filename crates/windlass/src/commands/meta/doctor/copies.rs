@@ -2,7 +2,7 @@
 
 use super::Report;
 use crate::context::Context;
-use crate::host::VERSION;
+use crate::host::version;
 use std::path::Path;
 use windlass_api::Client;
 use windlass_core::Run;
@@ -69,7 +69,7 @@ impl<'a> Copies<'a> {
         now.saturating_sub(run.updated_at) < SOON
             && *self
                 .engine
-                .get_or_insert_with(|| Client::connect(&self.context.paths.socket(), VERSION).is_ok())
+                .get_or_insert_with(|| Client::connect(&self.context.paths.socket(), version()).is_ok())
     }
 
     /// Says what was found in the project of this name; nothing where all is well.

@@ -2,9 +2,10 @@
 
 use super::Report;
 use crate::context::Context;
-use crate::host::VERSION;
+use crate::host::version;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use windlass_api::version::is_newer;
 use windlass_api::{Client, ClientError, Reply, Request};
 use windlass_engine::RunDir;
 use windlass_events::RunId;
@@ -84,7 +85,7 @@ pub(super) fn runtime(context: &Context, report: &mut Report) {
 
 /// The daemon, when it runs.
 pub(super) fn daemon(context: &Context, report: &mut Report) {
-    match Client::connect(&context.paths.socket(), VERSION) {
+    match Client::greet(&context.paths.socket(), version()) {
         Ok(mut client) => {
             let runs = match client.call(Request::Status) {
                 Ok(Reply::Status(doc)) => plural(doc.runs, "run", "runs"),
@@ -95,13 +96,20 @@ pub(super) fn daemon(context: &Context, report: &mut Report) {
                 }
             };
             let detail = format!("running, version {}, process {}, {runs}", client.version, client.pid);
-            if client.version == VERSION {
+            let ours = version();
+            if client.version == ours {
                 report.ok("daemon", detail);
+            } else if is_newer(ours, &client.version) {
+                report.warn(
+                    "daemon",
+                    format!("{detail}; this program is {ours}, and its next command takes over, with the workers that live"),
+                    "windlass daemon restart",
+                );
             } else {
                 report.warn(
                     "daemon",
-                    format!("{detail}; this program is {VERSION}. Workers outlive a daemon that stops, and the next command starts one of this version"),
-                    "windlass daemon stop",
+                    format!("{detail}; this program is {ours}, which is older"),
+                    format!("use windlass {}", client.version),
                 );
             }
         }

@@ -3,7 +3,7 @@
 use super::Report;
 use super::copies::Copies;
 use crate::context::Context;
-use crate::host::VERSION;
+use crate::host::version;
 use std::path::Path;
 use std::sync::Arc;
 use windlass_core::{FOLD_VERSION, Run};
@@ -230,7 +230,8 @@ fn mend_leased(context: &Context, dir: &Path, found: &Wrong) -> Result<String, S
     let owners = context.paths.owners();
     let lock = OwnerLock::create(&owners).map_err(|e| format!("{}: {e}", owners.display()))?;
     let mut store = SqliteStore::open_with(dir, Arc::new(OwnerFiles(owners))).map_err(|e| e.to_string())?;
-    let owner = Owner { id: lock.id().clone(), address: format!("doctor {VERSION}"), vocabulary: VOCABULARY };
+    let owner =
+        Owner { id: lock.id().clone(), address: format!("doctor {}", version()), vocabulary: VOCABULARY };
     let now = jiff::Timestamp::now().as_millisecond();
     let lease = store.acquire(&LeaseName::Run(run), &owner, now, false).map_err(|e| match e {
         LeaseError::Held(held) => format!("it is led by another process ({})", held.owner.address),
