@@ -13,6 +13,8 @@ use windlass_store::{Lease, LeaseName, Store};
 
 /// How long what was begun may keep an engine that is to leave.
 const LEAVE_WITHIN: Duration = Duration::from_secs(4);
+/// The same when another engine waits for its place: a worker that is not begun costs an attempt then.
+const HAND_OVER_WITHIN: Duration = Duration::from_secs(12);
 /// How long the stores may take to give leases back. What is not given back is free when this process has ended.
 const GIVE_BACK_WITHIN: Duration = Duration::from_secs(6);
 /// How often an engine that is to leave looks whether the workers that it started last have begun.
@@ -40,7 +42,7 @@ impl Loop {
     }
 
     fn leave_to(&mut self, heir: Option<Responder>) {
-        let by = Instant::now() + LEAVE_WITHIN;
+        let by = Instant::now() + if heir.is_some() { HAND_OVER_WITHIN } else { LEAVE_WITHIN };
         self.leaving.get_or_insert_with(|| Leaving { by, heirs: Vec::new() }).heirs.extend(heir);
         self.tell_nursery();
     }

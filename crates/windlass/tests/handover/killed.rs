@@ -2,25 +2,10 @@
 
 use crate::versions::{NEWER, STEPS, leaders, speaking};
 use crate::world::{World, kill};
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 use windlass_testkit::process::{is_alive, wait_until};
 
 const OWN: &str = env!("CARGO_PKG_VERSION");
-
-/// Whether the daemon answers that it is leaving, or that nobody is there any more.
-fn is_leaving(world: &World) -> bool {
-    let Ok(mut stream) = UnixStream::connect(world.user.home().join("run/daemon.sock")) else { return true };
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    let visit = r#"{"id":1,"request":{"op":"visit","with":{"cwd":"/","env":{}}}}"#;
-    let mut line = String::new();
-    let asked = stream.write_all(format!("{visit}\n").as_bytes());
-    match asked.and_then(|()| BufReader::new(stream).read_line(&mut line)) {
-        Ok(_) => line.is_empty() || line.contains("leaving"),
-        Err(_) => true,
-    }
-}
 
 /// Holds the database so that nothing can be written, as a slow disk would, until it is dropped.
 fn hold(world: &World, run: &str) -> rusqlite::Connection {
@@ -48,7 +33,7 @@ fn the_old_daemon_killed_in_the_middle() {
     let old = world.served_by().1;
     let held = hold(&world, &run);
     let start = world.spawn_of(NEWER, &["daemon", "start"]);
-    wait_until("the old daemon to make place", || is_leaving(&world));
+    wait_until("the old daemon to make place", || world.is_leaving());
     assert!(is_alive(old), "it cannot give its leases back yet");
     kill(old);
     drop(held);
@@ -108,7 +93,7 @@ fn the_asking_command_killed_in_the_middle() {
     let old = world.served_by().1;
     let held = hold(&world, &run);
     let mut start = world.spawn_of(NEWER, &["daemon", "start"]);
-    wait_until("the old daemon to make place", || is_leaving(&world));
+    wait_until("the old daemon to make place", || world.is_leaving());
     assert!(is_alive(old) && !start.has_ended());
     start.signal(9);
     wait_until("the asking command to be gone", || start.has_ended());
@@ -136,7 +121,7 @@ fn daemons_killed_at_any_moment_of_many_hand_overs() {
         // Every moment comes in one of the rounds: at once, when the old one is leaving, when another one is there, at the end.
         match round % 4 {
             0 => {}
-            1 => wait_until("the old one to leave", || is_leaving(&world) || start.has_ended()),
+            1 => wait_until("the old one to leave", || world.is_leaving() || start.has_ended()),
             2 => wait_until("another one", || world.daemons() != before || start.has_ended()),
             _ => wait_until("the end", || start.has_ended()),
         }

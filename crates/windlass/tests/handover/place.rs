@@ -1,7 +1,9 @@
 //! A daemon of one version in the place of another, with everything that lives.
 
 use crate::versions::{NEWER, OLDER, STEPS, assert_says, leaders, speaking};
-use windlass_testkit::process::{is_alive, wait_until};
+use crate::world::{World, check_journal, count, parent, run_state, step};
+use std::time::Duration;
+use windlass_testkit::process::{is_alive, signal_pid, wait_until};
 
 const OWN: &str = env!("CARGO_PKG_VERSION");
 
@@ -136,5 +138,57 @@ fn a_restart_replaces_a_daemon_of_the_same_version() {
     world.set("go");
     world.user.run(["wait", &run]).expect_code(0);
     assert_eq!(leaders(&world.user.events(&run)), [OWN, OWN, OWN]);
+    world.check_all_said_once(&run);
+}
+
+/// However often a run is handed over, no attempt is given up and nothing is done twice.
+#[test]
+fn no_hand_over_costs_an_attempt() {
+    let world = World::new();
+    world.agent("quick", "start\necho done\nend");
+    let steps: Vec<_> = (0..200).map(|i| step(format!("s{i}"), "quick", &[])).collect();
+    world.team("many", 3, &[], &steps);
+    let run = world.start("many");
+    let mut restarts = 0;
+    while run_state(&world.user.status(&run)) == "running" {
+        world.user.run(["daemon", "restart"]).expect_code(0);
+        restarts += 1;
+    }
+    world.user.run(["wait", &run]).expect_code(0);
+    let attempts = check_journal(&world.user.events(&run));
+    assert_eq!(attempts.len(), steps.len());
+    assert!(attempts.values().all(|a| *a == ["ended"]), "after {restarts} restarts: {attempts:?}");
+    world.log().assert_each_once(&steps);
+    assert!(restarts > 1, "the run was too short to be handed over");
+}
+
+/// A worker that was asked for and has not begun yet is waited for, since the next engine could only make sure that it never begins.
+#[test]
+fn a_worker_that_is_just_being_started_is_waited_for() {
+    let world = speaking();
+    world.agent("quick", "start\necho done\nend");
+    let quick = [step("quick", "quick", &[])];
+    world.team("one", 1, &[], &quick);
+    let run = world.start("count");
+    let workers = world.wait_started(&STEPS);
+    let nursery = parent(world.shim_of(workers[0]));
+    signal_pid(nursery, 19);
+    let late = world.start("one");
+    world.user.wait_for(&late, "the start", |e| count(e, "attempt.started") == 1);
+    let mut restart = world.user.spawn(["daemon", "restart"]);
+    wait_until("the daemon to make place", || world.is_leaving());
+    // Long enough for one that does not wait, and well within what this one does.
+    for _ in 0..100 {
+        assert!(!restart.has_ended(), "the worker has not begun yet");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    signal_pid(nursery, 18);
+    restart.wait().expect_code(0);
+    world.user.run(["wait", &late]).expect_code(0);
+    let attempts = check_journal(&world.user.events(&late));
+    assert_eq!(attempts.values().collect::<Vec<_>>(), [&["ended".to_owned()]]);
+    assert_eq!(world.log().started("quick"), 1);
+    world.set("go");
+    world.user.run(["wait", &run]).expect_code(0);
     world.check_all_said_once(&run);
 }

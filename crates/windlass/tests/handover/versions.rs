@@ -2,7 +2,10 @@
 
 use crate::world::{World, check_journal, count, run_state, step, task};
 use serde_json::Value;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::time::Duration;
 use windlass_testkit::process::{self, Output, Running, wait_until};
 
 /// A version that is newer than every other here, and one that is older.
@@ -67,6 +70,21 @@ impl World {
         };
         let before = STEPS.map(said);
         wait_until("every worker to speak on", || STEPS.iter().zip(before).all(|(s, n)| said(s) > n + 3));
+    }
+
+    /// Whether the daemon answers that it is leaving, or that nobody is there any more.
+    pub(crate) fn is_leaving(&self) -> bool {
+        let Ok(mut stream) = UnixStream::connect(self.user.home().join("run/daemon.sock")) else {
+            return true;
+        };
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let visit = r#"{"id":1,"request":{"op":"visit","with":{"cwd":"/","env":{}}}}"#;
+        let mut line = String::new();
+        let asked = stream.write_all(format!("{visit}\n").as_bytes());
+        match asked.and_then(|()| BufReader::new(stream).read_line(&mut line)) {
+            Ok(_) => line.is_empty() || line.contains("leaving"),
+            Err(_) => true,
+        }
     }
 
     /// The database of a run's project.
