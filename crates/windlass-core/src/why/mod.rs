@@ -189,7 +189,7 @@ pub enum Reason {
 
 /// Who holds the tree's turn.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "holder", rename_all = "snake_case")]
+#[serde(tag = "is", rename_all = "snake_case")]
 pub enum TurnHolder {
     /// A task of the same run.
     Task {
@@ -224,7 +224,7 @@ impl From<StopWhy> for Stopping {
 
 /// What an engine does next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "next", rename_all = "snake_case")]
+#[serde(tag = "does", rename_all = "snake_case")]
 pub enum Follows {
     /// Starts the next attempt, once a slot of the machine is free.
     Start {

@@ -44,7 +44,7 @@ pub enum Move {
 
 /// A command of `windlass` about this run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "command", rename_all = "snake_case")]
+#[serde(tag = "verb", rename_all = "snake_case")]
 pub enum Command {
     /// `attach`: watches it, brings an engine where none leads it, and asks what there is to answer.
     Attach,

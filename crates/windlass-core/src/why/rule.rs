@@ -18,6 +18,8 @@ pub enum Rule {
         attempt: AttemptNo,
         /// What that proves.
         proof: Proof,
+        /// Whether its command is itself a check, so that ending well proves something.
+        check: bool,
         /// Its gates.
         gates: Vec<GateFact>,
     },
@@ -172,7 +174,7 @@ fn state(run: &Run, id: &TaskId) -> Option<TaskState> {
 fn completed(run: &Run, task: &Task) -> Rule {
     let attempt = task.last_attempt().map_or(0, |a| a.n);
     let gates = task.spec.gates.iter().map(|g| gate_fact(run, task, *g, attempt)).collect();
-    Rule::ContractHeld { attempt, proof: task.proof, gates }
+    Rule::ContractHeld { attempt, proof: task.proof, check: task.spec.check, gates }
 }
 
 fn gate_fact(run: &Run, task: &Task, gate: u32, attempt: AttemptNo) -> GateFact {
