@@ -12,7 +12,7 @@ use windlass_core::why::{
 use windlass_core::{Input, Turn};
 use windlass_events::event::{CapKind, Cause, WaitFor};
 use windlass_events::spec::{Caps, RedGate};
-use windlass_events::{Access, ErrorClass, Event, Outcome, Proof, RuntimeKind, TaskId, TaskStatus, Usage};
+use windlass_events::{ErrorClass, Event, Outcome, Proof, TaskId, TaskStatus, Usage};
 
 fn id(n: usize) -> TaskId {
     TaskId::for_step(n, "t")
@@ -141,7 +141,7 @@ fn the_first_gates_hold_everything_and_a_question_more_so() {
     assert_eq!(d.why_run().reasons[0], Reason::Next { next: Follows::FirstGates });
     d.settle();
     let running = Reason::FirstGates { command: Some("make test".into()) };
-    assert_eq!(d.why(1).reasons, [running.clone()]);
+    assert_eq!(d.why(1).reasons, std::slice::from_ref(&running));
     assert_eq!(d.why_run().reasons, [running]);
     d.gate_ends(None, gate_end(Outcome::Exit(1)));
     let why = d.why_run();
@@ -158,7 +158,7 @@ fn missing_values_and_a_restart_are_waits_that_resume_ends() {
     d.world.secrets = false;
     d.settle();
     let waiting = Reason::Waiting { wait: WaitFor::Environment, on: "API_KEY".into(), since: 1_000 };
-    assert_eq!(d.why(1).reasons, [waiting.clone()]);
+    assert_eq!(d.why(1).reasons, std::slice::from_ref(&waiting));
     assert_eq!((d.why_run().reasons, d.why_run().moves), (vec![waiting], vec![resume.clone()]));
 
     let mut d = Drive::new(vec![task(1), task(2).after(1)]);
@@ -186,7 +186,7 @@ fn a_cap_is_named_with_what_is_used_and_the_command_that_raises_it() {
     assert!(matches!(why.reasons[..], [Reason::Working { stopping: Some(Stopping::Cap), .. }]), "{why:?}");
     d.end(1, end(Outcome::Cancelled, None));
     let cap = Reason::Cap { cap: CapKind::Usd, used: 2_000_000, limit: 1_500_000 };
-    assert_eq!(d.why(1).reasons, [cap.clone()]);
+    assert_eq!(d.why(1).reasons, std::slice::from_ref(&cap));
     assert_eq!(d.why(2).reasons[1], cap);
     assert_eq!(d.why_run().reasons, [cap]);
     let raise = command(Command::Resume { raise: Some((CapKind::Usd, 3_000_000)) });

@@ -31,7 +31,7 @@ const fn warn() -> Mark {
 }
 
 /// How an event looks, and what it says. Every event has its own words; a new one must be given some here.
-fn describe(event: &Event) -> (Mark, String) {
+pub(crate) fn describe(event: &Event) -> (Mark, String) {
     match event {
         Event::RunCreated(spec) => {
             let shape = spec.shape.team.as_deref().unwrap_or(&spec.shape.workflow);
@@ -211,7 +211,7 @@ fn because(failure: &Failure) -> String {
     if message.is_empty() { failure.class.to_string() } else { message }
 }
 
-fn cap_text(cap: CapKind, used: u64, limit: u64) -> String {
+pub(crate) fn cap_text(cap: CapKind, used: u64, limit: u64) -> String {
     match cap {
         CapKind::Usd => {
             let usd = |n: u64| n as f64 / 1e6;

@@ -13,7 +13,7 @@
 //! [`start`], [`end`] the cards · [`mod@plan`] what would be done · [`watch`] the live frame · [`screen`] redrawing it in place · [`plain`] watching
 //! without a terminal · [`show`] `status`, `show`, evidence · [`mod@summary`] the file that a run leaves · [`list`] tables of runs, artifacts, resources ·
 //! [`table`] aligned columns · [`events`] the journal · [`graph`] tree and Mermaid · [`problem`] errors ·
-//! [`home`] the summary and the questions.
+//! [`home`] the summary and the questions · [`mod@why`] why something is where it is · [`mod@replay`] a journal step by step.
 
 pub mod end;
 pub mod events;
@@ -27,6 +27,7 @@ pub mod model;
 pub mod plain;
 pub mod plan;
 pub mod problem;
+pub mod replay;
 mod rows;
 pub mod screen;
 pub mod show;
@@ -36,6 +37,7 @@ pub mod table;
 pub mod text;
 pub mod theme;
 pub mod watch;
+pub mod why;
 
 #[cfg(test)]
 mod hostile;

@@ -1,8 +1,8 @@
 //! Telling what was written from what was not; setting damage aside; removing a run.
 
-use super::fail;
 use super::items;
 use super::journal::{RowsError, key, read_rows, run_no, seq_of};
+use super::{SqliteReader, fail};
 use crate::artifact::ArtifactDir;
 use crate::error::StoreError;
 use crate::types::{LeaseName, Quarantined, StoredEvent};
@@ -34,6 +34,28 @@ pub(super) fn decode(row: &Row<'_>, want: Seq) -> Result<StoredEvent, String> {
         return Err("its checksum does not fit".to_owned());
     }
     Ok(StoredEvent { seq, at, body: body.to_owned() })
+}
+
+impl SqliteReader {
+    /// The bytes that are stored in the place of an event, whatever they are: what a damaged one still is. `None` where there are none.
+    ///
+    /// # Errors
+    /// When SQLite cannot read the row.
+    pub fn bytes_at(&self, run: RunId, seq: Seq) -> Result<Option<Vec<u8>>, StoreError> {
+        let read = || -> rusqlite::Result<Option<Vec<u8>>> {
+            let Some(no) = run_no(&self.conn, run)? else { return Ok(None) };
+            let mut statement = self.conn.prepare_cached("SELECT body FROM events WHERE key = ?1")?;
+            let mut rows = statement.query([key(no, seq)])?;
+            let Some(row) = rows.next()? else { return Ok(None) };
+            Ok(match row.get_ref(0)? {
+                ValueRef::Null => None,
+                ValueRef::Integer(number) => Some(number.to_string().into_bytes()),
+                ValueRef::Real(number) => Some(number.to_string().into_bytes()),
+                ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes.to_vec()),
+            })
+        };
+        read().map_err(|e| self.fail(e))
+    }
 }
 
 /// Copies every row from the first damaged one on aside, then ends the journal before it.
