@@ -82,9 +82,11 @@ pub(crate) enum Command {
     Status(RunArg),
     /// A run, or the result of one task (RUN/TASK)
     #[command(visible_alias = "summary")]
-    Show(AddressArg),
+    Show(ShowArgs),
     /// Events of a run
     Events(EventsArgs),
+    /// Fold the journal of a run event by event, and make each of its decisions anew; ends with 1 where one differs
+    Replay(ReplayArgs),
     /// What the workers wrote
     Logs(LogsArgs),
     /// What a run, or one of its tasks, changed
@@ -237,11 +239,14 @@ pub(crate) struct RunArg {
     pub(crate) run: Option<String>,
 }
 
-/// A run or task.
+/// `show`.
 #[derive(Debug, Args)]
-pub(crate) struct AddressArg {
+pub(crate) struct ShowArgs {
     /// RUN or RUN/TASK; the newest run of this project when left out
     pub(crate) address: Option<String>,
+    /// Why it is in its state, what would move it, and the events that led there
+    #[arg(long)]
+    pub(crate) why: bool,
 }
 
 /// `events`.
@@ -255,6 +260,19 @@ pub(crate) struct EventsArgs {
     /// Only events after this one
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) since: u64,
+}
+
+/// `replay`.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// Run
+    pub(crate) run: Option<String>,
+    /// Only up to this event
+    #[arg(long, value_name = "N")]
+    pub(crate) to: Option<u64>,
+    /// Wait for a key after every event
+    #[arg(long)]
+    pub(crate) step: bool,
 }
 
 /// `logs`.

@@ -47,6 +47,7 @@ fn dispatch(context: &Context, command: Option<Command>) -> Result<u8, windlass_
         Some(Command::Status(args)) => look::status(context, &args),
         Some(Command::Show(args)) => look::show(context, &args),
         Some(Command::Events(args)) => look::events(context, &args),
+        Some(Command::Replay(args)) => look::replay(context, &args),
         Some(Command::Logs(args)) => look::logs(context, &args),
         Some(Command::Diff(args)) => look::diff(context, &args),
         Some(Command::Artifacts(args)) => look::artifacts(context, &args),

@@ -3,7 +3,8 @@
 //! Everything here reads the journal and the files of a run in this process. Nothing is written but what is asked for on
 //! standard output, except that the summary of `windlass` alone keeps when it was last shown.
 //!
-//! Map: [`runs`] `list`, `status`, `show` · [`mod@home`] the summary · [`mod@events`] the journal · [`mod@logs`] what workers wrote,
+//! Map: [`runs`] `list`, `status`, `show` · [`mod@why`] `show --why` · [`mod@home`] the summary · [`mod@events`] the journal ·
+//! [`mod@replay`] made anew · [`mod@logs`] what workers wrote,
 //! with [`sections`] which files that is, [`reading`] what is in them and [`entry`] how it looks · [`mod@diff`] ·
 //! [`mod@artifacts`] · [`mod@graph`] · [`target`] what a word names, [`here`] what a folder belongs to · [`journal`] following a
 //! run without an engine · [`escape`] foreign bytes made safe · [`out`] standard output in bulk.
@@ -19,9 +20,11 @@ mod journal;
 mod logs;
 mod out;
 mod reading;
+mod replay;
 mod runs;
 mod sections;
 mod target;
+mod why;
 
 pub(crate) use artifacts::artifacts;
 pub(crate) use diff::diff;
@@ -30,6 +33,7 @@ pub(crate) use events::events;
 pub(crate) use graph::graph;
 pub(crate) use home::home;
 pub(crate) use logs::logs;
+pub(crate) use replay::replay;
 pub(crate) use runs::{list, show, status};
 
 use std::fmt::Display;

@@ -5,8 +5,10 @@ mod changes;
 mod follow;
 mod logs;
 mod names;
+mod replay;
 mod results;
 mod runs;
+mod why;
 
 use serde_json::Value;
 use windlass_testkit::{TempRepo, Windlass};
