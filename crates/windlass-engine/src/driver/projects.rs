@@ -312,3 +312,33 @@ fn read_all(store: &dyn ReadStore, run: RunId) -> Result<Vec<windlass_store::Sto
         all.extend(page);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use windlass_store::{AliveSet, Append, MemoryStore, Owner, OwnerId, Record};
+
+    /// A journal with an event that this program does not know, led by one that knows so much.
+    fn unknown_to_us(vocabulary: u32) -> OpenError {
+        let mut store = MemoryStore::new(Arc::new(AliveSet::default()));
+        let run = RunId::from_number(7);
+        let id = OwnerId::parse("a").unwrap();
+        let owner = Owner { id, address: String::new(), vocabulary };
+        let epoch = store.acquire(&LeaseName::Run(run), &owner, 1, false).unwrap().epoch;
+        let body = r#"{"type":"run.of_tomorrow","data":{}}"#.to_owned();
+        let stored = store.append(vec![Append::new(run, 0, epoch, vec![Record { at: 1, body }])]);
+        assert_eq!(stored, [Ok(1)]);
+        load_run(&store, run).unwrap_err()
+    }
+
+    #[test]
+    fn what_a_newer_program_wrote_is_not_called_damage() {
+        let needs = VOCABULARY + 1;
+        match unknown_to_us(needs) {
+            OpenError::TooNew { needs: n, knows: VOCABULARY, .. } if n == needs => {}
+            other => panic!("{other:?}"),
+        }
+        // Of one that knew no more than this one, it is.
+        assert!(matches!(unknown_to_us(VOCABULARY), OpenError::Damaged { .. }));
+    }
+}
