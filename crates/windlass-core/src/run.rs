@@ -131,6 +131,15 @@ pub struct Run {
 }
 
 impl Run {
+    /// Gives back what reading it from a saved state left over: lists grow ahead of what is in them, and each task has some.
+    pub fn shrink(&mut self) {
+        for task in &mut self.tasks {
+            task.attempts.shrink_to_fit();
+            task.gates.shrink_to_fit();
+            task.kept.shrink_to_fit();
+        }
+    }
+
     /// The position of a task.
     pub fn position(&self, id: &TaskId) -> Option<u32> {
         self.by_id.get(id).copied()

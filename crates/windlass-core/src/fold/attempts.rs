@@ -1,6 +1,6 @@
 //! Folding the life of an attempt, and the kept states of the tree around it.
 
-use super::{Illegal, state};
+use super::{Illegal, push_few, state};
 use crate::policy::{self, Next};
 use crate::run::{Holder, Run};
 use crate::task::{Attempt, Kept, Phase, Task};
@@ -29,7 +29,7 @@ impl Run {
             Phase::Ready { .. } if held || !task.takes_turn() => {}
             _ => return Err(state("attempt.started", format!("task {id} may not start"))),
         }
-        task.attempts.push(Attempt {
+        let attempt = Attempt {
             n,
             cause,
             started_at: now,
@@ -43,7 +43,8 @@ impl Run {
             last: String::new(),
             turns_at_start: turns,
             stopped_by_cap: false,
-        });
+        };
+        push_few(&mut task.attempts, attempt);
         task.used = task.used.saturating_add(1);
         if cause == Cause::Repair {
             task.repairs = task.repairs.saturating_add(1);
@@ -201,7 +202,7 @@ impl Run {
         if !fits {
             return Err(state("tree.kept", format!("task {id} does not wait for it")));
         }
-        task.kept.push(Kept { attempt: n, before, snapshot: snapshot.clone() });
+        push_few(&mut task.kept, Kept { attempt: n, before, snapshot: snapshot.clone() });
         self.next_snapshot = self.next_snapshot.max(snapshot.n.saturating_add(1));
         if before {
             self.enter(at, Phase::Kept)

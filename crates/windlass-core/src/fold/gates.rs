@@ -1,6 +1,6 @@
 //! Folding gates: their tries, and what a person says of red ones.
 
-use super::{Illegal, state};
+use super::{Illegal, push_few, state};
 use crate::run::{Baseline, Holder, Run};
 use crate::task::{GateTry, Phase};
 use windlass_events::event::GateKey;
@@ -39,7 +39,7 @@ impl Run {
         if key.n as usize != tried + 1 || !task.spec.gates.contains(&key.gate) {
             return Err(state("gate.started", "not the next try of a gate of the task"));
         }
-        task.gates.push(entry(attempt));
+        push_few(&mut task.gates, entry(attempt));
         self.has_tree();
         self.enter(at, Phase::Gate { attempt, gate: key.gate, n: key.n });
         Ok(())

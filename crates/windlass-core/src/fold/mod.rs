@@ -49,6 +49,12 @@ pub enum Illegal {
     },
 }
 
+/// Adds to a list that stays short and that each of very many tasks may have: no room is held for more.
+fn push_few<T>(list: &mut Vec<T>, item: T) {
+    list.reserve_exact(1);
+    list.push(item);
+}
+
 fn state(what: &'static str, why: impl Into<String>) -> Illegal {
     Illegal::State { what, why: why.into() }
 }

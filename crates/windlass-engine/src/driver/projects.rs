@@ -283,6 +283,9 @@ fn fold_run(store: &dyn ReadStore, run: RunId) -> Result<Run, OpenError> {
     let damaged = |reason: String| OpenError::Damaged { run, reason };
     let loaded = store.load(run, FOLD_VERSION).map_err(|e| unreadable(run, e))?;
     let mut state: Option<Run> = loaded.snapshot.and_then(|s| serde_json::from_slice(&s.bytes).ok());
+    if let Some(state) = &mut state {
+        state.shrink();
+    }
     let mut tail = loaded.tail;
     if state.is_none() && tail.first().is_none_or(|e| e.seq != 1) {
         // The cache cannot be read by this program: fold the journal from its start.
