@@ -6,7 +6,7 @@
 use crate::context::{Context, terminal_size};
 use crate::{host, names, print};
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use windlass_api::{ApiError, Client, ErrorKind, Frame, Request};
 use windlass_core::Run;
@@ -23,6 +23,8 @@ use windlass_view::{
 const FRAME: Duration = Duration::from_millis(100);
 /// Up to how many tasks each change is told when it comes; of more, several times a second.
 const TOLD_AT_ONCE: usize = 200;
+/// A picture of a very large run takes long to make: watching takes at most this part of the time, a tenth, from those who work.
+const SHARE: u32 = 10;
 /// How wide plain lines may be where nobody's terminal limits them.
 const PLAIN_WIDTH: usize = 300;
 
@@ -164,6 +166,8 @@ struct Watch<'a> {
     asking: Option<Asking>,
     interrupts: u32,
     dirty: bool,
+    /// Until when no picture is made.
+    rest_until: Instant,
     to: mpsc::UnboundedSender<Happened>,
     from: Option<mpsc::UnboundedReceiver<Happened>>,
 }
@@ -192,6 +196,7 @@ impl<'a> Watch<'a> {
             asking: None,
             interrupts: 0,
             dirty: true,
+            rest_until: Instant::now(),
             to,
             from: Some(from),
         }
@@ -266,10 +271,14 @@ impl<'a> Watch<'a> {
             },
             Happened::Lost => self.find_engine()?,
             Happened::Tick => {
-                if self.dirty {
-                    self.said()?;
+                let begun = Instant::now();
+                if begun >= self.rest_until {
+                    if self.dirty {
+                        self.said()?;
+                    }
+                    self.draw();
+                    self.rest_until = begun + begun.elapsed() * SHARE;
                 }
-                self.draw();
             }
             Happened::HangUp => return Ok(Some(End::Detached)),
             Happened::Interrupt => return self.interrupted(),
