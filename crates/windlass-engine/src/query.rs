@@ -16,10 +16,10 @@ use windlass_core::task::{GateTry, Phase, Task};
 use windlass_core::{Run, caps};
 use windlass_events::event::{CapKind, WaitFor};
 use windlass_events::{
-    Envelope, ErrorClass, Event, Millis, Outcome, Proof, RunId, RunStatus, Seq, TaskStatus, Usage,
+    Envelope, ErrorClass, Event, Millis, Outcome, Proof, RunId, RunStatus, Seq, TaskStatus, Usage, VOCABULARY,
 };
 use windlass_git::{Git, Repo};
-use windlass_store::{ListFilter, OwnerFiles, ReadStore, RunRow, SqliteReader, StoreError};
+use windlass_store::{LeaseName, ListFilter, OwnerFiles, ReadStore, RunRow, SqliteReader, StoreError};
 
 /// The kind of a skipped task's error: no class of failure, since nothing of its own failed.
 const DEPENDENCY: &str = "dependency";
@@ -91,6 +91,21 @@ pub fn folder(paths: &Paths, run: RunId) -> Result<String, OpenError> {
         Some(Ok(_)) | None => Err(damaged("its first event is missing".to_owned())),
         Some(Err(e)) => Err(or_too_new(damaged(format!("event 1: {e}")), &reader, run)),
     }
+}
+
+/// Makes sure that an engine of this program may lead a run that nobody leads and that has not ended.
+///
+/// # Errors
+/// [`OpenError::TooNew`] when only a newer one may; and when the run cannot be read.
+pub fn may_go_on(paths: &Paths, run: RunId) -> Result<(), OpenError> {
+    let dir = paths.project_of(run).ok_or(OpenError::NoRun(run))?;
+    let reader = reader(paths, &dir)?;
+    let Some(lease) = reader.lease(&LeaseName::Run(run))? else { return Ok(()) };
+    let is_led = lease.owner.is_some_and(|owner| reader.is_alive(&owner.id));
+    if is_led || lease.vocabulary <= VOCABULARY || load_run(&reader, run)?.is_ended() {
+        return Ok(());
+    }
+    Err(OpenError::TooNew { run, needs: lease.vocabulary, knows: VOCABULARY })
 }
 
 /// Events of a run after a place.

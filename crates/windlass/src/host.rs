@@ -11,8 +11,9 @@ use windlass_api::version::is_newer;
 use windlass_api::{ApiError, Client, ClientError, ErrorKind, Reply, Request};
 use windlass_engine::driver::Left;
 use windlass_engine::machine::Settings;
-use windlass_engine::stored;
 use windlass_engine::{Engine, EngineOptions};
+use windlass_engine::{query, stored};
+use windlass_events::RunId;
 use windlass_server::Socket;
 use windlass_worker::Nursery;
 
@@ -141,6 +142,18 @@ fn ask_past_daemon(
 pub(crate) fn visit(context: &Context, cwd: &str) -> Result<Client, ApiError> {
     let visit = Request::Visit { cwd: cwd.to_owned(), env: Context::shell_env() };
     ask(context, &visit).map(|(client, _)| client)
+}
+
+/// The same for a run that is waited for: if nobody may lead it who is there, waiting would be in vain.
+///
+/// # Errors
+/// When only a newer version may lead it, and no such one answered.
+pub(crate) fn visit_run(context: &Context, run: RunId, cwd: &str) -> Result<Client, ApiError> {
+    let client = visit(context, cwd)?;
+    if !is_newer(&client.version, version()) {
+        query::may_go_on(&context.paths, run).map_err(|e| crate::names::unreadable(&e))?;
+    }
+    Ok(client)
 }
 
 /// The daemon when it runs, of whatever version; never starts one. Of it may be asked only what is the same in every protocol.

@@ -430,7 +430,7 @@ impl<'a> Watch<'a> {
             .run
             .as_ref()
             .map_or_else(|| self.context.cwd.to_string_lossy().into_owned(), |r| r.spec.cwd.clone());
-        self.listen(host::visit(self.context, &cwd)?)
+        self.listen(host::visit_run(self.context, self.id, &cwd)?)
     }
 
     fn ask(&mut self, what: Asking) {

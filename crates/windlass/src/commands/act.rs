@@ -5,7 +5,7 @@ use crate::commands::run::choice;
 use crate::context::Context;
 use crate::watch::{self, End, Options};
 use crate::{ask, host, names, print};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::time::{Duration, Instant};
 use windlass_api::{ApiError, Client, ErrorKind, Reply, Request};
@@ -74,9 +74,10 @@ pub(crate) fn wait(context: &Context, args: &WaitArgs) -> Result<u8, ApiError> {
         } else if last_change.elapsed() > QUIET {
             // A run without a live engine gets one by being asked about.
             last_change = Instant::now();
-            let folders: BTreeSet<&str> = left.iter().map(|one| one.run().spec.cwd.as_str()).collect();
-            for cwd in folders {
-                host::visit(context, cwd)?;
+            let folders: BTreeMap<&str, RunId> =
+                left.iter().map(|one| (one.run().spec.cwd.as_str(), one.run().id)).collect();
+            for (cwd, run) in folders {
+                host::visit_run(context, run, cwd)?;
             }
         }
         std::thread::sleep(LOOK_EVERY);
@@ -172,7 +173,7 @@ pub(crate) fn cancel(context: &Context, args: &CancelArgs) -> Result<u8, ApiErro
         } else if last_change.elapsed() > QUIET {
             // The engine that took it may be gone: the next one goes on with it.
             last_change = Instant::now();
-            host::visit(context, &state.spec.cwd)?;
+            host::visit_run(context, run, &state.spec.cwd)?;
         }
         std::thread::sleep(LOOK_EVERY);
     }

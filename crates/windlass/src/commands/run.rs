@@ -195,7 +195,7 @@ fn show_plan(context: &Context, plan: &PlanDoc) -> Result<(), ApiError> {
 pub(crate) fn attach(context: &Context, args: &RunArg) -> Result<u8, ApiError> {
     let run = names::to_look(context, args.run.as_deref())?;
     let cwd = query::folder(&context.paths, run).map_err(|e| names::unreadable(&e))?;
-    let client = host::visit(context, &cwd)?;
+    let client = host::visit_run(context, run, &cwd)?;
     match watch::watch(context, client, run, Options { tied: false, start_card: false })? {
         End::Stopped(code) => Ok(code),
         End::Detached => Ok(130),

@@ -79,7 +79,7 @@ fn a_run_of_a_newer_vocabulary_is_shown_and_not_led() {
     raw.execute("UPDATE leases SET vocabulary = 99 WHERE name = ?1", [format!("run/{run}")]).unwrap();
     let before = world.user.events(&run).len();
     assert_eq!(run_state(&world.user.status(&run)), "running");
-    for words in [&["cancel", run.as_str()][..], &["resume", &run]] {
+    for words in [&["cancel", run.as_str()][..], &["resume", &run], &["attach", &run], &["wait", &run]] {
         let told = world.user.run(words).expect_code(5);
         assert_says(&told, &["newer windlass", "vocabulary 99", &run]);
     }
