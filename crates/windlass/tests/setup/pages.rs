@@ -55,7 +55,7 @@ fn version_completions_and_manual() {
     let (_repo, windlass) = user();
     let doc = windlass.json(["version", "--json"]);
     assert_eq!(doc["version"], env!("CARGO_PKG_VERSION"));
-    for key in ["protocol", "vocabulary", "fold", "store"] {
+    for key in ["protocol", "vocabulary", "fold", "store", "worker"] {
         assert!(doc[key].is_u64(), "{doc}");
     }
     for shell in ["bash", "zsh", "fish"] {

@@ -33,6 +33,7 @@ pub(crate) fn version(context: &Context) -> Result<u8, ApiError> {
         ("vocabulary", windlass_events::VOCABULARY),
         ("fold", windlass_core::FOLD_VERSION),
         ("store", windlass_store::sqlite::schema::FORMAT),
+        ("worker", windlass_worker::record::PROTOCOL),
     ];
     if context.global.json {
         let mut doc = serde_json::Map::new();
