@@ -78,6 +78,8 @@ pub struct RunRequest {
     pub timeout: Option<CapChoice>,
     /// Completing without proof counts as failing.
     pub require_proof: bool,
+    /// Nothing that may write starts before a person has approved the plan.
+    pub approve_plan: bool,
     /// What a red project gate means at the start; `None` mends it too.
     pub red_gate: Option<RedGate>,
     /// Only say what would be done.
@@ -140,6 +142,24 @@ pub enum Request {
         run: RunId,
         /// The answer.
         answer: RedGate,
+    },
+    /// Approve what the run asks for.
+    Approve {
+        /// Run.
+        run: RunId,
+        /// Number of the plan that was seen; `None` is the one that is asked for.
+        plan: Option<u32>,
+        /// Environment, for an engine that has lost the run's secrets.
+        env: ShellEnv,
+    },
+    /// Do not approve: plan again as the text says, or, without one, stop.
+    Reject {
+        /// Run.
+        run: RunId,
+        /// What is to be otherwise.
+        text: String,
+        /// Environment, for an engine that has lost the run's secrets.
+        env: ShellEnv,
     },
     /// Bring a text to a live worker.
     Steer {
@@ -209,6 +229,8 @@ impl Request {
             | Self::Resume { run, .. }
             | Self::Retry { run, .. }
             | Self::SettleGates { run, .. }
+            | Self::Approve { run, .. }
+            | Self::Reject { run, .. }
             | Self::Steer { run, .. }
             | Self::Undo { run, .. }
             | Self::Remove { run }

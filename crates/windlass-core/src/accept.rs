@@ -1,11 +1,12 @@
 //! Inputs from outside, turned into the events they mean, or refused with a reason.
 
-use crate::run::{Baseline, Holder, Run};
+use crate::plan::{Merged, merge};
+use crate::run::{Asked, Baseline, Holder, Run};
 use crate::task::{Phase, Task};
 use std::collections::BTreeSet;
 use windlass_events::event::{AttemptEnd, Event, GateEnd, GateKey, Snapshot, WaitFor};
 use windlass_events::outcome::{ErrorClass, Failure};
-use windlass_events::spec::{Caps, RedGate};
+use windlass_events::spec::{Caps, RedGate, TaskSpec};
 use windlass_events::{AttemptNo, TaskId, TaskStatus, Usage};
 
 /// Something that happened outside the core.
@@ -110,6 +111,29 @@ pub enum Input {
         /// Why not, or empty.
         error: String,
     },
+    /// What a task grows into was read: its tasks, or what is wrong.
+    Expanded {
+        /// Task.
+        task: TaskId,
+        /// Attempt; 0 where it has no worker.
+        n: AttemptNo,
+        /// The tasks as the text has them, or the reasons why there are none.
+        made: Result<Vec<TaskSpec>, Vec<String>>,
+    },
+    /// A person approves what is asked.
+    Approve {
+        /// Number of the plan that the person saw; `None` is the one that is asked.
+        plan: Option<u32>,
+        /// Who.
+        by: String,
+    },
+    /// A person does not approve.
+    Reject {
+        /// What is to be otherwise; empty stops the run.
+        text: String,
+        /// Who.
+        by: String,
+    },
     /// A person stops the run or a task.
     Cancel {
         /// Task.
@@ -201,7 +225,14 @@ pub fn accept(run: &Run, input: Input) -> Result<Vec<Event>, Refusal> {
     if let (Some(end), false) = (&run.end, outlives_the_end) {
         let text = format!("the run is {} already", end.status);
         return Err(
-            if matches!(input, Input::Cancel { .. } | Input::Steer { .. } | Input::SettleGates { .. }) {
+            if matches!(
+                input,
+                Input::Cancel { .. }
+                    | Input::Steer { .. }
+                    | Input::SettleGates { .. }
+                    | Input::Approve { .. }
+                    | Input::Reject { .. }
+            ) {
                 cannot(text)
             } else {
                 stale(text)
@@ -269,6 +300,26 @@ pub fn accept(run: &Run, input: Input) -> Result<Vec<Event>, Refusal> {
             }
             vec![Event::SteerDelivered { id, error }]
         }
+        Input::Expanded { task, n, made } => {
+            in_phase(run, &task, |p| *p == Phase::Expanding(n))?;
+            let parent = known(run, &task)?;
+            match made {
+                Ok(tasks) => {
+                    let revision = parent.grown.revision + 1;
+                    let Merged { tasks, kept, dropped } = merge(run, parent, tasks);
+                    vec![Event::PlanMade { task, n, revision, tasks, kept, dropped }]
+                }
+                Err(reasons) => vec![Event::PlanRefused { task, n, reasons }],
+            }
+        }
+        Input::Approve { plan, by } => {
+            let asked = asked(run)?;
+            if plan.is_some_and(|plan| plan != asked.plan) {
+                return Err(cannot("the plan has changed since; look at it again"));
+            }
+            vec![Event::ApprovalGiven { task: asked_task(run, &asked), plan: asked.plan, by }]
+        }
+        Input::Reject { text, by } => reject(run, text, by)?,
         Input::Cancel { task: None, by } => {
             if run.cancel {
                 return Ok(Vec::new());
@@ -309,6 +360,81 @@ pub fn accept(run: &Run, input: Input) -> Result<Vec<Event>, Refusal> {
         Input::Undone { before, after, files, redo } => vec![Event::RunUndone { before, after, files, redo }],
         Input::Notice { text } => vec![Event::Notice { text }],
     })
+}
+
+fn asked(run: &Run) -> Result<Asked, Refusal> {
+    run.asked.ok_or_else(|| cannot("nothing of the run waits for an approval"))
+}
+
+fn asked_task(run: &Run, asked: &Asked) -> Option<TaskId> {
+    asked.task.and_then(|at| run.task(at)).map(|t| t.spec.id.clone())
+}
+
+/// Who plans again: the task whose plan it is, else the model whose result the held task builds on.
+fn reject(run: &Run, text: String, by: String) -> Result<Vec<Event>, Refusal> {
+    let asked = asked(run)?;
+    let plan = asked.plan;
+    if text.trim().is_empty() {
+        return Ok(vec![Event::ApprovalRefused { plan, planner: None, again: Vec::new(), text, by }]);
+    }
+    let held = asked.task.or_else(|| {
+        run.ready.iter().filter(|(lane, _)| lane.held).flat_map(|(_, tasks)| tasks).min().copied()
+    });
+    let parent = held
+        .and_then(|at| run.task(at))
+        .and_then(|t| t.spec.flow.parent.as_ref())
+        .and_then(|id| run.position(id))
+        .filter(|at| run.task(*at).is_some_and(Task::has_worker));
+    let planner = parent.or_else(|| held.and_then(|at| author(run, at)));
+    let Some(planner) = planner.filter(|at| {
+        run.task(*at).is_some_and(|t| matches!(t.phase, Phase::Joining | Phase::Ended(TaskStatus::Completed)))
+    }) else {
+        return Err(cannot(
+            "nobody has planned that, so nobody can plan it again; `windlass reject RUN` stops it",
+        ));
+    };
+    let Some(task) = run.task(planner) else { return Err(cannot("nobody has planned that")) };
+    let mut again = BTreeSet::new();
+    if task.phase != Phase::Joining {
+        for at in run.builds_on(planner) {
+            let Some(t) = run.task(at) else { continue };
+            match t.phase {
+                Phase::Ended(_) => drop(again.insert(at)),
+                Phase::Queued | Phase::Ready { .. } => {}
+                _ => {
+                    return Err(cannot(format!(
+                        "task {} builds on what {} would do again, and is under way; wait for it, or cancel it",
+                        t.spec.id, task.spec.id
+                    )));
+                }
+            }
+        }
+    }
+    let id = |at: &u32| run.task(*at).map(|t| t.spec.id.clone());
+    Ok(vec![Event::ApprovalRefused {
+        plan,
+        planner: id(&planner),
+        again: again.iter().filter_map(id).collect(),
+        text,
+        by,
+    }])
+}
+
+/// The completed task of a model that is nearest among those that a task depends on.
+fn author(run: &Run, at: u32) -> Option<u32> {
+    let mut seen = BTreeSet::new();
+    let mut next = std::collections::VecDeque::from([at]);
+    while let Some(at) = next.pop_front() {
+        let deps = run.task(at)?.spec.depends_on.iter().rev().filter_map(|id| run.position(id));
+        for dep in deps.filter(|d| seen.insert(*d)) {
+            let task = run.task(dep)?;
+            if task.spec.runtime.is_model() && task.has_worker() {
+                return Some(dep);
+            }
+            next.push_back(dep);
+        }
+    }
+    None
 }
 
 fn known<'a>(run: &'a Run, id: &TaskId) -> Result<&'a Task, Refusal> {
@@ -397,7 +523,7 @@ fn exceeded(run: &Run, caps: &Caps) -> Option<bool> {
 fn unfinished(run: &Run) -> Vec<TaskId> {
     run.tasks
         .iter()
-        .filter(|t| matches!(t.phase, Phase::Ended(s) if s != TaskStatus::Completed))
+        .filter(|t| matches!(t.phase, Phase::Ended(s) if s != TaskStatus::Completed) && !t.excused)
         .map(|t| t.spec.id.clone())
         .collect()
 }
@@ -419,10 +545,11 @@ fn retry(run: &Run, tasks: Vec<TaskId>) -> Result<Vec<Event>, Refusal> {
     }
     if tasks.is_empty() {
         let wanted = |t: &Task| {
-            matches!(
-                t.phase,
-                Phase::Ended(TaskStatus::Failed | TaskStatus::Cancelled | TaskStatus::NeedsAttention)
-            )
+            !t.excused
+                && matches!(
+                    t.phase,
+                    Phase::Ended(TaskStatus::Failed | TaskStatus::Cancelled | TaskStatus::NeedsAttention)
+                )
         };
         roots.extend((0u32..).zip(&run.tasks).filter(|(_, t)| wanted(t)).map(|(at, _)| at));
         if roots.is_empty() {
@@ -436,6 +563,10 @@ fn retry(run: &Run, tasks: Vec<TaskId>) -> Result<Vec<Event>, Refusal> {
             continue;
         }
         let Some(task) = run.task(at) else { continue };
+        // What it is a part of waits for it again.
+        let parent = task.spec.flow.parent.as_ref().and_then(|id| run.position(id));
+        let failed = |t: &Task| matches!(t.phase, Phase::Ended(s) if s != TaskStatus::Completed);
+        roots.extend(parent.filter(|at| run.task(*at).is_some_and(failed)));
         roots.extend(
             task.dependants
                 .iter()
@@ -457,7 +588,7 @@ impl Run {
         if self.is_ended() || self.cancel || self.blocked.is_some() {
             return false;
         }
-        let in_line = self.ready.keys().any(|lane| lane.turn)
+        let in_line = self.ready.keys().any(|lane| lane.turn && !lane.held)
             || self.due.iter().any(|(_, at)| self.lane(*at).is_some_and(|l| l.turn));
         let checks = self.pending.iter().any(|at| {
             self.task(*at).is_some_and(|t| matches!(t.phase, Phase::Closing(_)) && !t.spec.gates.is_empty())
@@ -469,7 +600,8 @@ impl Run {
 
     /// Whether a free slot or turn could let something of the run start.
     pub fn wants_start(&self) -> bool {
-        !self.is_ended() && (!self.ready.is_empty() || !self.due.is_empty() || self.wants_turn())
+        !self.is_ended()
+            && (self.ready.keys().any(|lane| !lane.held) || !self.due.is_empty() || self.wants_turn())
     }
 
     /// The task that holds the turn.

@@ -43,7 +43,9 @@ pub fn in_force(run: &Run, now: Millis) -> Vec<CapUse> {
         all.push(CapUse { cap: CapKind::Tokens, used: run.usage.unpriced_tokens, limit });
     }
     if let Some(limit) = run.caps.wall_ms {
-        let used = u64::try_from(now.saturating_sub(run.wall_since)).unwrap_or(0);
+        // While nothing is live and a person is asked, the clock stands.
+        let until = run.paused_at.unwrap_or(now);
+        let used = u64::try_from(until.saturating_sub(run.wall_since)).unwrap_or(0);
         all.push(CapUse { cap: CapKind::Wall, used, limit });
     }
     all
@@ -52,7 +54,7 @@ pub fn in_force(run: &Run, now: Millis) -> Vec<CapUse> {
 /// When the wall-clock cap next needs a look: its warning, or its end.
 pub(crate) fn next_wall(run: &Run) -> Option<Millis> {
     let limit = i64::try_from(run.caps.wall_ms?).unwrap_or(i64::MAX);
-    if run.reached.is_some() {
+    if run.reached.is_some() || run.paused_at.is_some() {
         return None;
     }
     let end = run.wall_since.saturating_add(limit);

@@ -85,7 +85,13 @@ fn cancel_all(run: &Run, out: &mut Vec<Event>) {
         let Some(task) = run.task(at) else { continue };
         let stoppable = matches!(
             task.phase,
-            Phase::Queued | Phase::Ready { .. } | Phase::Keeping | Phase::Kept | Phase::Closing(_)
+            Phase::Queued
+                | Phase::Ready { .. }
+                | Phase::Keeping
+                | Phase::Kept
+                | Phase::Closing(_)
+                | Phase::Expanding(_)
+                | Phase::Joining
         );
         if stoppable {
             out.push(Event::TaskCancelled { task: task.spec.id.clone() });
@@ -130,12 +136,32 @@ fn settle_pending(run: &Run, world: &World, out: &mut Vec<Event>) {
                     }
                     Turn::Other(_) => {}
                 },
-                Next::Again { .. } => {}
+                Next::Again { .. } | Next::Expand | Next::StopRest | Next::Nothing => {}
             },
-            Phase::Queued | Phase::Ready { .. } | Phase::Kept if task.cancel => {
+            Phase::Joining => match policy::after_parts(run, task) {
+                Next::Complete(proof) => out.push(Event::TaskCompleted { task: id(), proof }),
+                Next::Fail(failure) => out.push(Event::TaskFailed { task: id(), failure }),
+                Next::Attention(failure) => out.push(Event::TaskNeedsAttention { task: id(), failure }),
+                Next::Cancelled => out.push(Event::TaskCancelled { task: id() }),
+                Next::StopRest => stop_rest(run, task, out),
+                Next::Again { .. } | Next::Expand | Next::Gate { .. } | Next::Nothing => {}
+            },
+            Phase::Queued | Phase::Ready { .. } | Phase::Kept | Phase::Expanding(_) if task.cancel => {
                 out.push(Event::TaskCancelled { task: id() });
             }
             _ => {}
+        }
+    }
+}
+
+/// Ends what grew from a task and is not needed any more.
+fn stop_rest(run: &Run, task: &Task, out: &mut Vec<Event>) {
+    for part in task.grown.parts.iter().filter_map(|at| run.task(*at)) {
+        if out.len() >= BATCH {
+            return;
+        }
+        if !matches!(part.phase, Phase::Ended(_)) && !part.cancel {
+            out.push(Event::CancelRequested { task: Some(part.spec.id.clone()), by: "join".to_owned() });
         }
     }
 }
@@ -263,7 +289,6 @@ fn start(run: &Run, now: Millis, world: &World, out: &mut Vec<Event>) {
     let mut held_up = run.turn.is_some() && !has_tree;
 
     let due = run.due.range(..=(now, u32::MAX)).map(|(_, at)| *at);
-    let heads = run.ready.values().flatten().copied();
     // Lanes are few and each is in order; what is due came before what is merely ready.
     let mut candidates: Vec<u32> = due.take(BATCH).collect();
     if let Some(Holder::Task(holder)) = run.turn {
@@ -276,10 +301,11 @@ fn start(run: &Run, now: Millis, world: &World, out: &mut Vec<Event>) {
             candidates.insert(0, holder);
         }
     }
-    if run.ready.len() <= 1 {
-        candidates.extend(heads.take(slots as usize + 1));
+    let open = run.ready.iter().filter(|(lane, _)| !lane.held).map(|(_, tasks)| tasks);
+    if open.clone().count() <= 1 {
+        candidates.extend(open.flatten().copied().take(slots as usize + 1));
     } else {
-        let per_lane = run.ready.values().flat_map(|lane| lane.iter().copied().take(slots as usize + 1));
+        let per_lane = open.flat_map(|lane| lane.iter().copied().take(slots as usize + 1));
         let mut merged: Vec<u32> = per_lane.collect();
         merged.sort_unstable();
         candidates.extend(merged);
@@ -300,7 +326,7 @@ fn start(run: &Run, now: Millis, world: &World, out: &mut Vec<Event>) {
             out.push(started(run, task, cause));
             continue;
         }
-        if slots == 0 {
+        if slots == 0 || run.needs_approval(task) {
             continue;
         }
         let role = &task.spec.role;
@@ -309,7 +335,9 @@ fn start(run: &Run, now: Millis, world: &World, out: &mut Vec<Event>) {
         if live >= limit {
             continue;
         }
-        if task.takes_turn() {
+        if !task.has_worker() {
+            out.push(Event::ListWanted { task: task.spec.id.clone() });
+        } else if task.takes_turn() {
             if !turn_free {
                 held_up = true;
                 continue;
@@ -322,6 +350,9 @@ fn start(run: &Run, now: Millis, world: &World, out: &mut Vec<Event>) {
         slots -= 1;
         *by_role.entry(role.clone()).or_insert(0) += 1;
     }
+    if out.is_empty() {
+        ask(run, out);
+    }
     if let (true, true, false, Turn::Other(who)) = (out.is_empty(), held_up, run.is_live(), &world.tree)
         && !who.is_empty()
     {
@@ -329,18 +360,32 @@ fn start(run: &Run, now: Millis, world: &World, out: &mut Vec<Event>) {
     }
 }
 
+/// Asks a person to approve what is ready and may not start without: as soon as it is, so that there is time to answer.
+fn ask(run: &Run, out: &mut Vec<Event>) {
+    if run.asked.is_some() {
+        return;
+    }
+    let held = run.ready.iter().filter(|(lane, _)| lane.held).flat_map(|(_, tasks)| tasks.first());
+    let Some(task) = held.min().and_then(|at| run.task(*at)) else { return };
+    let by_name = task.spec.flow.approve && !task.approved;
+    let task = by_name.then(|| task.spec.id.clone());
+    out.push(Event::ApprovalAsked { task, plan: run.plan });
+}
+
 fn started(run: &Run, task: &Task, cause: Cause) -> Event {
     let goes_on = match cause {
         Cause::First => false,
-        Cause::Person => task
-            .last_attempt()
-            .is_some_and(|a| matches!(a.status, AttemptStatus::Cancelled | AttemptStatus::Lost)),
+        Cause::Person => task.last_attempt().is_some_and(|a| {
+            // Whoever is told what to do otherwise knows what it did.
+            let told = a.status == AttemptStatus::Completed && !task.told.is_empty();
+            told || matches!(a.status, AttemptStatus::Cancelled | AttemptStatus::Lost)
+        }),
         Cause::Retry => task
             .last_attempt()
             .and_then(|a| a.end.as_ref())
             .and_then(|e| e.failure.as_ref())
             .is_none_or(|f| f.class != ErrorClass::Context),
-        Cause::Repair | Cause::Continue => true,
+        Cause::Repair | Cause::Continue | Cause::Replan => true,
     };
     Event::AttemptStarted {
         task: task.spec.id.clone(),
@@ -399,7 +444,7 @@ const fn cap_words(cap: windlass_events::event::CapKind) -> &'static str {
 }
 
 fn conclude_tasks(run: &Run, out: &mut Vec<Event>) {
-    let first = |status: TaskStatus| run.tasks.iter().find(|t| t.phase == Phase::Ended(status));
+    let first = |status: TaskStatus| run.tasks.iter().find(|t| t.phase == Phase::Ended(status) && !t.excused);
     if let Some(task) = first(TaskStatus::NeedsAttention) {
         let mut failure = task
             .failure
@@ -409,7 +454,7 @@ fn conclude_tasks(run: &Run, out: &mut Vec<Event>) {
         out.push(Event::RunBlocked { failure });
         return;
     }
-    if run.ended_with(TaskStatus::Completed) as usize == run.tasks.len() {
+    if (run.ended_with(TaskStatus::Completed) + run.excused) as usize == run.tasks.len() {
         out.push(Event::RunCompleted { proof: proof_of_the_whole(run) });
         return;
     }
@@ -427,6 +472,7 @@ fn conclude_tasks(run: &Run, out: &mut Vec<Event>) {
     };
     let refuted = run.tasks.iter().any(|t| {
         t.phase == Phase::Ended(TaskStatus::Failed)
+            && !t.excused
             && t.failure.as_ref().is_some_and(|f| matches!(f.class, ErrorClass::Gate | ErrorClass::Verdict))
     });
     let proof = if refuted { Proof::Refuted } else { Proof::None };
@@ -435,9 +481,7 @@ fn conclude_tasks(run: &Run, out: &mut Vec<Event>) {
 
 /// Proven when every task that changes or checks something is; readers alone prove nothing unless they carry gates.
 fn proof_of_the_whole(run: &Run) -> Proof {
-    let counts = |t: &&Task| {
-        t.spec.access == windlass_events::Access::Write || t.spec.check || !t.spec.gates.is_empty()
-    };
+    let counts = |t: &&Task| t.spec.counts_for_proof() && t.has_worker() && !t.excused;
     let mut any = false;
     for task in run.tasks.iter().filter(counts) {
         any = true;

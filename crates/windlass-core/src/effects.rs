@@ -49,6 +49,13 @@ pub enum Effect {
         /// Whether before it.
         before: bool,
     },
+    /// Read what a task grows into: from the result of this attempt, or (0) from the list.
+    Expand {
+        /// Task.
+        task: TaskId,
+        /// Attempt.
+        n: AttemptNo,
+    },
     /// Run a gate, or find out what became of it.
     Gate(GateKey),
     /// Stop a gate.
@@ -90,7 +97,13 @@ impl Run {
                     out.push(Effect::StopGate(key));
                 }
             }
-            Phase::Queued | Phase::Ready { .. } | Phase::Kept | Phase::Closing(_) | Phase::Ended(_) => {}
+            Phase::Expanding(n) => out.push(Effect::Expand { task: id(), n }),
+            Phase::Queued
+            | Phase::Ready { .. }
+            | Phase::Kept
+            | Phase::Closing(_)
+            | Phase::Joining
+            | Phase::Ended(_) => {}
         }
     }
 

@@ -14,6 +14,7 @@
 //!
 //! Map: [`run`] the state · [`task`] a task's state · `fold` events into it · `policy` what follows an attempt ·
 //! [`decide`](mod@decide) · [`accept`](mod@accept) · [`effects`] · [`caps`] · [`graph`] checks before a run exists ·
+//! [`plan`] tasks from the text of a plan or a list ·
 //! [`why`] something is where it is · [`replay`] a journal held against the core.
 
 pub mod accept;
@@ -22,6 +23,7 @@ pub mod decide;
 pub mod effects;
 mod fold;
 pub mod graph;
+pub mod plan;
 mod policy;
 pub mod replay;
 pub mod run;
@@ -36,4 +38,4 @@ pub use run::Run;
 pub use task::{Attempt, Phase, Task};
 
 /// Version of the fold. A state snapshot of another version is ignored and the journal folded again.
-pub const FOLD_VERSION: u32 = 1;
+pub const FOLD_VERSION: u32 = 2;

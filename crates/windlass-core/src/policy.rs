@@ -12,6 +12,8 @@ const BACKOFF_MS: i64 = 2_000;
 const BACKOFF_MAX_MS: i64 = 60_000;
 /// How often a gate is tried for one attempt when its shim vanishes or the tree moves under it.
 const GATE_TRIES: usize = 3;
+/// How often a plan that is none goes back to the worker that made it.
+const PLAN_REPAIRS: u32 = 1;
 
 /// What follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +22,12 @@ pub(crate) enum Next {
     Again { not_before: Millis, cause: Cause },
     /// This gate, as this try.
     Gate { gate: u32, n: u32 },
+    /// What it grows into can be read from the attempt's result.
+    Expand,
+    /// What grew from it and is not done is to be stopped: enough of it is.
+    StopRest,
+    /// Nothing before what grew from it has ended.
+    Nothing,
     /// The contract held.
     Complete(Proof),
     /// The contract did not hold.
@@ -169,12 +177,95 @@ fn after_gates(run: &Run, task: &Task, n: AttemptNo) -> Next {
     if proof == Proof::None || task.spec.shared_writes {
         proof = Proof::Unproven;
     }
-    Next::Complete(proof)
+    if task.spec.flow.grow.is_some() { after_result(task, n) } else { Next::Complete(proof) }
+}
+
+/// What follows a clean result that is to be a plan.
+fn after_result(task: &Task, n: AttemptNo) -> Next {
+    match &task.grown.refused {
+        Some((of, reasons)) if *of == n => {
+            if task.grown.refusals <= PLAN_REPAIRS && task.used < task.spec.attempts {
+                return Next::Again { not_before: 0, cause: Cause::Repair };
+            }
+            Next::Fail(refused(reasons))
+        }
+        _ => Next::Expand,
+    }
+}
+
+fn refused(reasons: &[String]) -> Failure {
+    let shown = reasons.iter().take(5).cloned().collect::<Vec<_>>().join("; ");
+    let more = reasons.len().saturating_sub(5);
+    let tail = if more > 0 { format!("; and {more} more") } else { String::new() };
+    Failure::new(ErrorClass::Plan, format!("no tasks can be made of it: {shown}{tail}"))
+        .hint("`windlass retry RUN` asks for it again")
+}
+
+/// What follows for a task that others grew from, by how far they are.
+pub(crate) fn after_parts(run: &Run, task: &Task) -> Next {
+    if let (true, Some((0, reasons))) = (task.grown.revision == 0, &task.grown.refused) {
+        return Next::Fail(refused(reasons));
+    }
+    let needed = task.parts_needed();
+    if task.grown.done >= needed && !(run.cancel || task.cancel) {
+        return if task.grown.open == 0 { Next::Complete(proof_of_parts(run, task)) } else { Next::StopRest };
+    }
+    if task.grown.open > 0 {
+        return Next::Nothing;
+    }
+    if run.cancel || task.cancel {
+        return Next::Cancelled;
+    }
+    let parts = || task.grown.parts.iter().filter_map(|at| run.task(*at));
+    let ended = |status| parts().find(|t| t.phase == crate::task::Phase::Ended(status));
+    if let Some(part) = ended(windlass_events::TaskStatus::NeedsAttention) {
+        return Next::Attention(
+            Failure::new(ErrorClass::Parts, format!("{} needs attention", part.spec.id))
+                .hint("look at it, then `windlass retry RUN`"),
+        );
+    }
+    if let Some(windlass_events::Grow::Plan(plan)) = &task.spec.flow.grow
+        && task.grown.replans < plan.replans
+        && task.used < task.spec.attempts
+    {
+        return Next::Again { not_before: 0, cause: Cause::Replan };
+    }
+    let first =
+        ended(windlass_events::TaskStatus::Failed).or_else(|| ended(windlass_events::TaskStatus::Cancelled));
+    let why = first.map_or_else(String::new, |t| {
+        let said = t.failure.as_ref().map_or_else(|| t.status().to_string(), |f| f.message.clone());
+        format!(": {} {}", t.spec.id, said.lines().next().unwrap_or_default())
+    });
+    let total = task.grown.parts.len();
+    Next::Fail(
+        Failure::new(
+            ErrorClass::Parts,
+            format!("{} of {total} completed, {needed} must{why}", task.grown.done),
+        )
+        .hint("`windlass retry RUN` does again what failed"),
+    )
+}
+
+/// The weakest proof of those that completed and change or check something.
+fn proof_of_parts(run: &Run, task: &Task) -> Proof {
+    let mut proof = Proof::Unproven;
+    for part in task.grown.parts.iter().filter_map(|at| run.task(*at)) {
+        if part.phase != crate::task::Phase::Ended(windlass_events::TaskStatus::Completed) {
+            continue;
+        }
+        match part.proof {
+            Proof::Proven => proof = Proof::Proven,
+            _ if part.spec.counts_for_proof() => return Proof::Unproven,
+            _ => {}
+        }
+    }
+    proof
 }
 
 fn after_red(run: &Run, task: &Task, gate: u32, end: &windlass_events::event::GateEnd) -> Next {
     let repairable = task.spec.runtime.is_model() && task.spec.access == windlass_events::Access::Write;
-    if repairable && task.repairs < run.spec.repair_rounds && task.used < task.spec.attempts {
+    let rounds = task.spec.flow.rounds.unwrap_or(run.spec.repair_rounds);
+    if repairable && task.repairs < rounds && task.used < task.spec.attempts {
         return Next::Again { not_before: 0, cause: Cause::Repair };
     }
     let before = match run.baseline_of(gate).and_then(|t| t.end.as_ref()) {

@@ -35,6 +35,19 @@ pub struct Lane {
     pub role: String,
     /// Whether a start needs the tree's turn first.
     pub turn: bool,
+    /// Whether a start needs a person's approval first.
+    pub held: bool,
+}
+
+/// What a person is asked to approve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Position of the task; `None` is the plan.
+    pub task: Option<u32>,
+    /// Number of the plan.
+    pub plan: u32,
+    /// Since when.
+    pub at: Millis,
 }
 
 /// How a run ended.
@@ -110,6 +123,16 @@ pub struct Run {
     pub turns: u32,
     /// Whether a person asked to stop the run.
     pub cancel: bool,
+    /// How often tasks were added while the run went on: the number of the plan.
+    pub plan: u32,
+    /// The newest plan that a person approved.
+    pub approved_plan: Option<u32>,
+    /// What a person is asked to approve.
+    pub asked: Option<Asked>,
+    /// Since when nothing of the run is live and it waits for a person: that time is no part of its wall clock.
+    pub paused_at: Option<Millis>,
+    /// Ended tasks that did not complete and that the run does not miss.
+    pub excused: u32,
     /// What the run waits for, who or what ends it, and since when.
     pub waiting: Option<(WaitFor, String, Millis)>,
     /// Boot id of the machine that last led it.
@@ -209,7 +232,7 @@ impl Run {
         if self.is_live() {
             return RunStatus::Running;
         }
-        if self.waiting.is_some() {
+        if self.waiting.is_some() || self.asked.is_some() {
             return RunStatus::Waiting;
         }
         if self.ready.is_empty() && self.pending.is_empty() && !self.due.is_empty() {
@@ -233,9 +256,33 @@ impl Run {
         self.baseline_tries.iter().rev().find(|t| t.gate == gate && t.end.is_some())
     }
 
+    /// Whether a person must approve before the task may start.
+    pub fn needs_approval(&self, task: &Task) -> bool {
+        let writes = task.spec.access == windlass_events::Access::Write && task.has_worker();
+        let of_plan =
+            self.spec.approve_plan && writes && self.approved_plan.is_none_or(|p| task.planned_in > p);
+        (task.spec.flow.approve && !task.approved) || of_plan
+    }
+
+    /// Positions of everything that builds on a task, however far.
+    pub fn builds_on(&self, at: u32) -> BTreeSet<u32> {
+        let mut all = BTreeSet::new();
+        let mut next = vec![at];
+        while let Some(at) = next.pop() {
+            let dependants = self.task(at).map_or(&[][..], |t| &t.dependants);
+            next.extend(dependants.iter().copied().filter(|d| all.insert(*d)));
+        }
+        all
+    }
+
+    /// Whether nothing is live and a person is asked something.
+    pub fn waits_for_person(&self) -> bool {
+        (self.asked.is_some() || self.baseline == Baseline::Asked) && self.end.is_none() && !self.is_live()
+    }
+
     /// The sum of the starts that the tasks may use: the announced worst case.
     pub fn worst_case_starts(&self) -> u64 {
-        self.tasks.iter().map(|t| u64::from(t.spec.attempts)).sum()
+        self.tasks.iter().map(starts_of).fold(0, u64::saturating_add)
     }
 
     /// The earliest instant after `now` at which something follows by itself. What was due before has been decided on
@@ -261,8 +308,12 @@ impl Run {
 
     pub(crate) fn lane(&self, at: u32) -> Option<Lane> {
         let task = self.task(at)?;
-        let held = self.turn == Some(Holder::Task(at));
-        Some(Lane { role: task.spec.role.clone(), turn: task.takes_turn() && !held })
+        let has_it = self.turn == Some(Holder::Task(at));
+        Some(Lane {
+            role: task.spec.role.clone(),
+            turn: task.takes_turn() && !has_it,
+            held: self.needs_approval(task),
+        })
     }
 
     /// Puts a task into the index that fits its phase. Called after every change of a phase.
@@ -306,6 +357,24 @@ impl Run {
             _ => {}
         }
     }
+}
+
+/// The starts that a task and what may yet grow from it can use.
+fn starts_of(task: &Task) -> u64 {
+    use windlass_events::Grow;
+    let own = if task.has_worker() { u64::from(task.spec.attempts) } else { 0 };
+    // What has grown is counted by itself.
+    let more = match &task.spec.flow.grow {
+        Some(grow) if task.grown.revision == 0 => {
+            let each = match grow {
+                Grow::Plan(plan) => plan.roles.values().map(|t| t.attempts).max().unwrap_or(0),
+                Grow::Each(each) => each.task.attempts,
+            };
+            u64::from(grow.max()).saturating_mul(u64::from(each))
+        }
+        _ => 0,
+    };
+    own.saturating_add(more)
 }
 
 /// A map whose keys are no strings, as a list of pairs: JSON knows only strings as keys.

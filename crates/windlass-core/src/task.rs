@@ -38,6 +38,10 @@ pub enum Phase {
         /// Try.
         n: u32,
     },
+    /// What it grows into is being read: from the result of this attempt, or (0) from a list.
+    Expanding(AttemptNo),
+    /// What grew from it is being done.
+    Joining,
     /// Terminal.
     Ended(TaskStatus),
 }
@@ -45,7 +49,7 @@ pub enum Phase {
 impl Phase {
     /// Whether the task uses a slot: something of it is live or about to be.
     pub const fn is_busy(&self) -> bool {
-        !matches!(self, Self::Queued | Self::Ready { .. } | Self::Ended(_))
+        !matches!(self, Self::Queued | Self::Ready { .. } | Self::Joining | Self::Ended(_))
     }
 }
 
@@ -137,6 +141,37 @@ pub struct Task {
     pub ended_at: Option<Millis>,
     /// Why the start that follows the keeping of the tree happens.
     pub kept_cause: Option<Cause>,
+    /// Number of the plan that it came with: how often tasks had been added to the run before.
+    pub planned_in: u32,
+    /// Whether a person approved it by name.
+    pub approved: bool,
+    /// Whether the run does not miss it when it did not complete: it was dropped, or enough others like it completed.
+    pub excused: bool,
+    /// Its growth.
+    pub grown: Grown,
+    /// What people said of its results when they asked for others, oldest first; at most 20.
+    pub told: Vec<String>,
+}
+
+/// What grew from a task.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grown {
+    /// Positions of the tasks of its newest plan or list.
+    pub parts: Vec<u32>,
+    /// How many of them are in no terminal state.
+    pub open: u32,
+    /// How many of them are completed.
+    pub done: u32,
+    /// Number of plans so far.
+    pub revision: u32,
+    /// Attempt that the newest plan is from.
+    pub from: AttemptNo,
+    /// New plans that were asked for because of failures, since a person last granted some.
+    pub replans: u32,
+    /// Plans refused since then.
+    pub refusals: u32,
+    /// What was wrong with the last one, and the attempt it was from; empty when it was accepted.
+    pub refused: Option<(AttemptNo, Vec<String>)>,
 }
 
 /// A kept state of the tree around an attempt.
@@ -169,6 +204,11 @@ impl Task {
             touched: None,
             ended_at: None,
             kept_cause: None,
+            planned_in: 0,
+            approved: false,
+            excused: false,
+            grown: Grown::default(),
+            told: Vec::new(),
         }
     }
 
@@ -199,7 +239,20 @@ impl Task {
 
     /// Whether its workers and gates hold the tree's turn from the start.
     pub fn takes_turn(&self) -> bool {
-        self.spec.access == windlass_events::Access::Write && !self.spec.shared_writes
+        self.has_worker()
+            && self.spec.access == windlass_events::Access::Write
+            && !self.spec.shared_writes
+    }
+
+    /// Whether it has a worker of its own. One that is only a list of others has none.
+    pub fn has_worker(&self) -> bool {
+        !matches!(self.spec.flow.grow, Some(windlass_events::Grow::Each(_)))
+    }
+
+    /// How many of the tasks that grew from it must complete.
+    pub fn parts_needed(&self) -> u32 {
+        let total = u32::try_from(self.grown.parts.len()).unwrap_or(u32::MAX);
+        self.spec.flow.grow.as_ref().map_or(total, |grow| grow.join().of(total))
     }
 
     /// The status that users see.
@@ -210,7 +263,10 @@ impl Task {
             Phase::Ready { .. } => TaskStatus::Waiting,
             Phase::Keeping | Phase::Kept => TaskStatus::Ready,
             Phase::Running(_) | Phase::Lost(_) => TaskStatus::Running,
-            Phase::KeepingAfter(_) | Phase::Closing(_) | Phase::Gate { .. } => TaskStatus::Verifying,
+            Phase::KeepingAfter(_) | Phase::Closing(_) | Phase::Gate { .. } | Phase::Expanding(_) => {
+                TaskStatus::Verifying
+            }
+            Phase::Joining => TaskStatus::Running,
             Phase::Ended(status) => status,
         }
     }

@@ -17,8 +17,8 @@ use windlass_events::spec::{
     Caps, GateSource, GateSpec, Limits, RedGate, RunSpec, Shape, TaskSpec, TreeSpec,
 };
 use windlass_events::{
-    Access, AttemptStatus, ErrorClass, Event, Millis, Outcome, RunId, RunStatus, RuntimeKind, TaskId,
-    TaskStatus, Usage,
+    Access, AttemptStatus, EachSpec, ErrorClass, Event, Flow, Grow, Join, Millis, Outcome, PlanSpec, RunId,
+    RunStatus, RuntimeKind, TaskId, TaskStatus, Usage,
 };
 
 /// Choices that shrink towards the first and most ordinary option.
@@ -35,6 +35,33 @@ impl Choices {
     }
     fn spent(&self) -> bool {
         self.at >= self.values.len()
+    }
+}
+
+/// What grows from a task.
+fn part(c: &mut Choices, gates: usize) -> TaskSpec {
+    TaskSpec {
+        id: TaskId::parse("part").unwrap(),
+        step: "part".into(),
+        role: ["executor", "reviewer"][c.pick(2)].to_owned(),
+        agent: "a".into(),
+        instructions: ["one", "two"][c.pick(2)].to_owned(),
+        depends_on: vec![],
+        runtime: RuntimeKind::Pi,
+        model: None,
+        access: if c.pick(2) == 0 { Access::Write } else { Access::Read },
+        cold: false,
+        check: false,
+        shared_writes: false,
+        repeat_never: false,
+        gates: (0..gates as u32).filter(|_| c.pick(3) == 0).collect(),
+        reads: vec![],
+        output: None,
+        skills: vec![],
+        attempts: 1 + c.pick(2) as u32,
+        silence_ms: 0,
+        wall_ms: 0,
+        flow: Flow::default(),
     }
 }
 
@@ -73,7 +100,25 @@ fn spec(c: &mut Choices) -> (RunSpec, Vec<TaskSpec>) {
             attempts: 1 + c.pick(4) as u32,
             silence_ms: 0,
             wall_ms: 0,
+            flow: Flow { approve: c.pick(9) == 1, ..Flow::default() },
         });
+    }
+    for task in &mut tasks {
+        let grow = match c.pick(8) {
+            1 => Grow::Plan(Box::new(PlanSpec {
+                max: 1 + c.pick(4) as u32,
+                replans: c.pick(2) as u32,
+                roles: BTreeMap::new(),
+            })),
+            2 => Grow::Each(Box::new(EachSpec {
+                over: None,
+                max: 1 + c.pick(4) as u32,
+                join: if c.pick(2) == 0 { Join::All } else { Join::AtLeast(1 + c.pick(2) as u32) },
+                task: part(c, gates.len()),
+            })),
+            _ => continue,
+        };
+        task.flow.grow = Some(grow);
     }
     let mut roles = BTreeMap::new();
     if c.pick(2) == 1 {
@@ -103,6 +148,7 @@ fn spec(c: &mut Choices) -> (RunSpec, Vec<TaskSpec>) {
         script: None,
         notices: vec![],
         task_count: count as u32,
+        approve_plan: c.pick(4) == 1,
         tied: false,
     };
     (spec, tasks)
@@ -161,6 +207,8 @@ impl Sim {
                     let done = self.run.task_by_id(dep).unwrap().status() == TaskStatus::Completed;
                     assert!(done, "{task} started before {dep} was completed");
                 }
+                assert!(!self.run.needs_approval(t), "{task} started without approval");
+                assert!(t.has_worker(), "{task} has no worker and was started");
                 assert_eq!(self.run.reached, None, "{task} started after a cap was reached");
                 assert_eq!(self.run.baseline, Baseline::Done, "{task} started before the baseline");
                 *self.starts.entry(task.clone()).or_insert(0) += 1;
@@ -174,6 +222,19 @@ impl Sim {
             Event::AttemptVoided { task, .. } => {
                 let starts = self.starts.get_mut(task).unwrap();
                 *starts = starts.saturating_sub(1);
+            }
+            Event::ApprovalRefused { planner, again, .. } => {
+                for task in again.iter().chain(planner) {
+                    self.terminal.remove(task);
+                    if self.run.task_by_id(task).unwrap().status().is_terminal() {
+                        self.starts.remove(task);
+                    }
+                }
+                if let Some(task) = planner {
+                    let most = self.run.task_by_id(task).unwrap().spec.attempts - 1;
+                    let starts = self.starts.entry(task.clone()).or_insert(0);
+                    *starts = (*starts).min(most);
+                }
             }
             Event::TasksRetried { tasks } | Event::RunResumed { tasks, .. } => {
                 for task in tasks {
@@ -202,7 +263,14 @@ impl Sim {
             } else if status.is_terminal() {
                 self.terminal.insert(id.clone(), status);
             }
-            if status == TaskStatus::Completed {
+            if status == TaskStatus::Completed && task.spec.flow.grow.is_some() {
+                let parts = || task.grown.parts.iter().map(|p| self.run.tasks[*p as usize].status());
+                assert!(parts().all(TaskStatus::is_terminal), "{id} completed before its parts ended");
+                let done = parts().filter(|s| *s == TaskStatus::Completed).count();
+                assert!(done >= task.parts_needed() as usize, "{id} completed with {done} parts");
+                assert!(task.grown.revision > 0, "{id} completed before it grew");
+            }
+            if status == TaskStatus::Completed && task.has_worker() {
                 let last = task.attempts.last().and_then(|a| a.end.as_ref()).map(|e| e.outcome.clone());
                 assert_eq!(last, Some(Outcome::Clean), "{id} completed without a clean end");
                 for gate in task.spec.gates.iter().filter(|g| self.run.gate_counts(**g)) {
@@ -323,6 +391,28 @@ impl Sim {
                 };
                 self.feed(input);
             }
+            Effect::Expand { task, n } => {
+                let parent = self.run.task_by_id(&task).unwrap().spec.clone();
+                let grow = parent.flow.grow.unwrap();
+                let made = if c.pick(5) == 1 {
+                    Err(vec!["no plan".to_owned()])
+                } else {
+                    let least = usize::from(matches!(grow, Grow::Plan(_)));
+                    let count = (least + c.pick(3)).min(grow.max() as usize);
+                    let mut made: Vec<TaskSpec> = Vec::new();
+                    for i in 0..count {
+                        let mut new = part(c, self.run.spec.gates.len());
+                        new.id = TaskId::parse(&format!("{task}.{i}")).unwrap();
+                        new.flow.parent = Some(task.clone());
+                        new.flow.item = i.to_string();
+                        new.depends_on =
+                            made.iter().filter(|_| c.pick(3) == 1).map(|t| t.id.clone()).collect();
+                        made.push(new);
+                    }
+                    Ok(made)
+                };
+                self.feed(Input::Expanded { task, n, made });
+            }
             Effect::Sweep { task, n } => {
                 let left = if c.pick(8) == 1 { vec!["sleep (12)".to_owned()] } else { vec![] };
                 self.feed(Input::AttemptSwept { task, n, left });
@@ -399,7 +489,10 @@ impl Sim {
 
     fn request(&mut self, c: &mut Choices) {
         let task = TaskId::for_step(1 + c.pick(8), "t");
-        let input = match c.pick(8) {
+        let input = match c.pick(11) {
+            8 => Input::Approve { plan: None, by: "user".into() },
+            9 => Input::Reject { text: "otherwise".into(), by: "user".into() },
+            10 => Input::Reject { text: String::new(), by: "user".into() },
             0 => Input::Retry { tasks: vec![] },
             1 => Input::Cancel { task: None, by: "user".into() },
             2 => Input::Cancel { task: Some(task), by: "user".into() },
@@ -436,8 +529,14 @@ fn live(choices: Vec<u16>) {
                 None if sim.run.baseline == Baseline::Asked && c.spent() => {
                     sim.feed(Input::SettleGates { answer: RedGate::Mend });
                 }
+                None if sim.run.asked.is_some() && c.spent() => {
+                    sim.feed(Input::Approve { plan: None, by: "user".into() });
+                }
                 None => {
-                    let named = sim.run.is_ended() || sim.run.blocked.is_some() || sim.run.waiting.is_some();
+                    let named = sim.run.asked.is_some()
+                        || sim.run.is_ended()
+                        || sim.run.blocked.is_some()
+                        || sim.run.waiting.is_some();
                     assert!(named, "the run is stuck:\n{}", sim.brief());
                 }
             },

@@ -372,6 +372,20 @@ fn waiting(run: &Run) -> Option<WaitingDoc> {
     if run.status() != RunStatus::Waiting {
         return None;
     }
+    if let Some(asked) = &run.asked {
+        let task = asked.task.and_then(|at| run.task(at)).map(|t| t.spec.id.clone());
+        let what = task.as_ref().map_or_else(|| "the plan".to_owned(), |t| format!("task {t}"));
+        return Some(WaitingDoc {
+            wait: WaitFor::Approval,
+            task,
+            since: asked.at,
+            until: None,
+            question: Some(format!("May {what} go on? Nothing that may write has started.")),
+            options: Vec::new(),
+            answer_with: Some(format!("windlass approve {id}")),
+            on: None,
+        });
+    }
     let Some((wait, on, since)) = &run.waiting else {
         // Back-off: the earliest task that comes again by itself. What only the worker is to blame for is no wait for a provider;
         // its task says that it pauses.

@@ -52,6 +52,8 @@ words! {
         Continue = "continue",
         /// A person asked for it.
         Person = "person",
+        /// Tasks of its plan failed, and it makes a new one.
+        Replan = "replan",
     }
 }
 
@@ -196,6 +198,77 @@ pub enum Event {
     TasksPlanned {
         /// The tasks.
         tasks: Vec<TaskSpec>,
+    },
+    /// A task without a worker may read the list that it grows from.
+    #[serde(rename = "list.wanted")]
+    ListWanted {
+        /// Task.
+        task: TaskId,
+    },
+    /// What a task grows into is known: the first time, or again.
+    #[serde(rename = "plan.made")]
+    PlanMade {
+        /// Task that it grew from.
+        task: TaskId,
+        /// Attempt whose result it is; 0 where it has no worker.
+        n: AttemptNo,
+        /// Which of the task's plans, from 1.
+        revision: u32,
+        /// New tasks, each after those that it depends on.
+        tasks: Vec<TaskSpec>,
+        /// Tasks of the plan before that go on being part of it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        kept: Vec<TaskId>,
+        /// Unfinished tasks of the plan before that are no longer wanted: they are stopped and skipped.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        dropped: Vec<TaskId>,
+    },
+    /// What was to be a plan or a list is none.
+    #[serde(rename = "plan.refused")]
+    PlanRefused {
+        /// Task.
+        task: TaskId,
+        /// Attempt whose result it is; 0 where it has no worker.
+        n: AttemptNo,
+        /// Everything that is wrong with it.
+        reasons: Vec<String>,
+    },
+    /// A person is asked to approve what comes next.
+    #[serde(rename = "approval.asked")]
+    ApprovalAsked {
+        /// Task that is to be approved; `None` is the plan: everything that may write.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        task: Option<TaskId>,
+        /// Number of the plan: how often tasks were added.
+        plan: u32,
+    },
+    /// A person approved.
+    #[serde(rename = "approval.given")]
+    ApprovalGiven {
+        /// Task; `None` is the plan.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        task: Option<TaskId>,
+        /// Number of the plan that was approved. A later one is asked for again.
+        plan: u32,
+        /// Who: `user`, `host`.
+        by: String,
+    },
+    /// A person did not approve.
+    #[serde(rename = "approval.refused")]
+    ApprovalRefused {
+        /// Number of the plan.
+        plan: u32,
+        /// Task that plans again; `None` stops the run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        planner: Option<TaskId>,
+        /// Ended tasks that are done again after it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        again: Vec<TaskId>,
+        /// What is to be otherwise.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        text: String,
+        /// Who: `user`, `host`.
+        by: String,
     },
     /// An engine leads the run from here on. A gap before it was a time without one.
     #[serde(rename = "run.taken")]

@@ -9,6 +9,7 @@
 //! [`spec`] what a run and its tasks are, frozen at creation · [`outcome`] how attempts end · [`event`] the events.
 
 pub mod event;
+pub mod flow;
 pub mod ids;
 pub mod outcome;
 pub mod spec;
@@ -16,6 +17,7 @@ pub mod status;
 pub mod usage;
 
 pub use event::{Envelope, Event};
+pub use flow::{EachSpec, Flow, Grow, Join, PlanSpec};
 pub use ids::{AttemptNo, IdError, RunId, Seq, TaskId};
 pub use outcome::{ErrorClass, Outcome};
 pub use spec::{Access, GateSpec, RunSpec, RuntimeKind, TaskSpec};

@@ -50,6 +50,10 @@ words! {
         NotSwept = "not_swept",
         /// A file the task promised is not there.
         MissingOutput = "missing_output",
+        /// A plan or a list that tasks were to be made from is not one.
+        Plan = "plan",
+        /// Tasks that grew from it did not complete.
+        Parts = "parts",
         /// Windlass itself could not do its part (disk, git).
         Internal = "internal",
     }

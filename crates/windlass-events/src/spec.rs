@@ -1,5 +1,6 @@
 //! What a run and its tasks are, frozen when the run is created: later edits of files or config do not reach it.
 
+use crate::flow::Flow;
 use crate::ids::TaskId;
 use crate::status::words;
 use serde::{Deserialize, Serialize};
@@ -239,6 +240,9 @@ pub struct RunSpec {
     /// What was said before the start: shadowed names, no git, untrusted content.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
+    /// Whether nothing that may write starts before a person has approved the plan.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub approve_plan: bool,
     /// Number of tasks that `tasks.planned` events will bring.
     pub task_count: u32,
     /// Whether the engine that hosts it ends with the caller (`--no-daemon`).
@@ -249,6 +253,13 @@ pub struct RunSpec {
 /// The name in [`TaskSpec::reads`] that stands for the changes there are: the uncommitted ones, else those of the branch
 /// against its base. It cannot be the name of an output, which never begins with `@`.
 pub const READS_CHANGES: &str = "@changes";
+
+impl TaskSpec {
+    /// Whether the run is proven only if this task is: it changes or checks something.
+    pub fn counts_for_proof(&self) -> bool {
+        self.access == Access::Write || self.check || !self.gates.is_empty()
+    }
+}
 
 /// A step made concrete in a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -304,4 +315,7 @@ pub struct TaskSpec {
     pub silence_ms: u64,
     /// Longest time of one attempt in milliseconds; 0 is no limit.
     pub wall_ms: u64,
+    /// What grows from it, and whether a person must approve it.
+    #[serde(default, skip_serializing_if = "Flow::is_plain")]
+    pub flow: Flow,
 }

@@ -18,7 +18,9 @@ pub mod worker;
 
 pub use budget::Budget;
 pub use fill::fill_goal;
-pub use follow_up::{LostAttempt, RedGate, appended, continuation, repair};
+pub use follow_up::{
+    LostAttempt, RedGate, appended, continuation, otherwise, plan_refused, plan_rules, repair, replan,
+};
 pub use worker::{Cold, DepOutput, GateRecord, Note, Rendered, Skill, WorkerPrompt, system_prompt};
 
 /// A text from outside: a result, a file, a diff.

@@ -177,6 +177,11 @@ impl Sim {
             Effect::StopGate(key) => self.add(e, Job::Stop { key: Key { run, name: Name::Gate(key) } }),
             Effect::Sweep { task, n } => self.add(e, Job::Sweep { run, task, n }),
             Effect::KeepTree { task, n, before } => self.add(e, Job::Keep { run, task, n, before }),
+            // Nothing of these worlds grows.
+            Effect::Expand { task, n } => {
+                let made = Err(vec!["no plan".to_owned()]);
+                e.inbox.push_back(In::Run(run, windlass_core::Input::Expanded { task, n, made }));
+            }
             Effect::Steer { id, task, n, .. } => {
                 self.add(e, Job::Steer { run, id, task, n, recovering });
             }

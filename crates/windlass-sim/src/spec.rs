@@ -45,6 +45,7 @@ pub(crate) fn creation(rng: &mut Rng, swarm: &Swarm) -> Vec<Event> {
         script: None,
         notices: vec![],
         task_count: u32::try_from(count).unwrap_or(1),
+        approve_plan: false,
         tied: false,
     };
     let mut events = vec![Event::RunCreated(Box::new(spec))];
@@ -91,6 +92,7 @@ fn task(rng: &mut Rng, i: u64, gates: usize) -> TaskSpec {
         attempts: 1 + u32::try_from(rng.below(4)).unwrap_or(0),
         silence_ms: if rng.coin() { 3_000 + rng.below(5_000) } else { 0 },
         wall_ms: if rng.coin() { 10_000 + rng.below(20_000) } else { 0 },
+        flow: windlass_events::Flow::default(),
     }
 }
 

@@ -43,6 +43,7 @@ fn run(access: Access, gates: usize) -> Vec<Event> {
         script: None,
         notices: vec![],
         task_count: 1,
+        approve_plan: false,
         tied: false,
     };
     let task = TaskSpec {
@@ -66,6 +67,7 @@ fn run(access: Access, gates: usize) -> Vec<Event> {
         attempts: 3,
         silence_ms: 0,
         wall_ms: 0,
+        flow: windlass_events::Flow::default(),
     };
     vec![Event::RunCreated(Box::new(spec)), Event::TasksPlanned { tasks: vec![task] }]
 }

@@ -46,6 +46,35 @@ pub(crate) fn describe(event: &Event) -> (Mark, String) {
             let n = human::plural(tasks.len() as u64, "task", "tasks");
             (PLAIN, format!("{n} planned: {}{more}", names.join(", ")))
         }
+        Event::ListWanted { task } => (PLAIN, format!("{task} reads its list")),
+        Event::PlanMade { task, revision, tasks, kept, dropped, .. } => {
+            let new = human::plural(tasks.len() as u64, "task", "tasks");
+            let names: Vec<_> = tasks.iter().take(6).map(|t| t.id.as_str()).collect();
+            let more = if tasks.len() > 6 { ", …" } else { "" };
+            let names =
+                if names.is_empty() { String::new() } else { format!(": {}{more}", names.join(", ")) };
+            let again = match (*revision, kept.len(), dropped.len()) {
+                (1, ..) => String::new(),
+                (r, kept, dropped) => format!(", plan {r}, {kept} kept, {dropped} dropped"),
+            };
+            (PLAIN, format!("{task} became {new}{again}{names}"))
+        }
+        Event::PlanRefused { task, reasons, .. } => {
+            let first = reasons.first().map(|r| first_line(r)).unwrap_or_default();
+            (warn(), format!("no tasks can be made of what {task} said: {first}"))
+        }
+        Event::ApprovalAsked { task, plan } => (
+            run_mark(RunStatus::Waiting, Proof::None),
+            format!("approval of {} asked for", approved(task.as_ref(), *plan)),
+        ),
+        Event::ApprovalGiven { task, plan, by } => (
+            run_mark(RunStatus::Running, Proof::None),
+            format!("{} approved by {by}", approved(task.as_ref(), *plan)),
+        ),
+        Event::ApprovalRefused { planner: Some(task), text, by, .. } => {
+            (warn(), format!("not approved by {by}, {task} plans again: {}", first_line(text)))
+        }
+        Event::ApprovalRefused { by, .. } => (warn(), format!("not approved by {by}: the run is stopped")),
         Event::RunTaken { version, .. } => (PLAIN, format!("an engine leads the run, version {version}")),
         Event::TurnTaken { task } => (PLAIN, format!("{} holds the tree's turn", whose(task.as_ref()))),
         Event::AttemptStarted { task, n, cause, model, .. } => {
@@ -56,6 +85,7 @@ pub(crate) fn describe(event: &Event) -> (Mark, String) {
                 Cause::Repair => ", to mend a red gate",
                 Cause::Continue => ", going on where it was lost",
                 Cause::Person => ", on request",
+                Cause::Replan => ", to plan again",
             };
             (task_mark(TaskStatus::Running, Proof::None), format!("{task} attempt {n} started{model}{why}"))
         }
@@ -162,6 +192,14 @@ pub(crate) fn describe(event: &Event) -> (Mark, String) {
 
 fn whose(task: Option<&TaskId>) -> &str {
     task.map_or("the first run of the gates", TaskId::as_str)
+}
+
+fn approved(task: Option<&TaskId>, plan: u32) -> String {
+    match task {
+        Some(task) => task.to_string(),
+        None if plan == 0 => "the plan".to_owned(),
+        None => format!("the plan ({plan})"),
+    }
 }
 
 fn gate(key: &GateKey) -> String {

@@ -196,6 +196,9 @@ pub(crate) struct RunArgs {
     /// Cap on time such as 90m, or none
     #[arg(long, value_name = "TIME", value_parser = time_cap)]
     pub(crate) timeout: Option<Cap>,
+    /// Start nothing that may write before you have approved the plan
+    #[arg(long)]
+    pub(crate) approve_plan: bool,
     /// End with 1 when the result is not proved
     #[arg(long)]
     pub(crate) require_proof: bool,

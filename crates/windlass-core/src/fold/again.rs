@@ -12,7 +12,7 @@ impl Run {
         caps: Option<windlass_events::spec::Caps>,
         tasks: &[TaskId],
     ) -> Result<(), Illegal> {
-        self.reopen(tasks, "run.resumed")?;
+        self.reopen(tasks, "run.resumed", false)?;
         if let Some(caps) = caps {
             self.caps = caps;
         }
@@ -49,12 +49,19 @@ impl Run {
     }
 
     /// Takes tasks out of a terminal state: the only way out, and only a person's.
-    pub(super) fn reopen(&mut self, ids: &[TaskId], what: &'static str) -> Result<(), Illegal> {
+    pub(super) fn reopen(
+        &mut self,
+        ids: &[TaskId],
+        what: &'static str,
+        completed_too: bool,
+    ) -> Result<(), Illegal> {
         let mut positions = BTreeSet::new();
         for id in ids {
             let at = self.known(id)?;
             match self.tasks.get(at as usize).map(|t| &t.phase) {
-                Some(Phase::Ended(status)) if *status != TaskStatus::Completed => positions.insert(at),
+                Some(Phase::Ended(status)) if *status != TaskStatus::Completed || completed_too => {
+                    positions.insert(at)
+                }
                 _ => return Err(state(what, format!("task {id} is not in a state that it can leave"))),
             };
         }
@@ -65,6 +72,12 @@ impl Run {
             {
                 *count = count.saturating_sub(1);
             }
+            if std::mem::take(&mut task.excused) {
+                self.excused = self.excused.saturating_sub(1);
+            }
+            task.grown.replans = 0;
+            task.grown.refusals = 0;
+            task.grown.refused = None;
             task.used = 0;
             task.repairs = 0;
             task.cancel = false;
@@ -91,13 +104,26 @@ impl Run {
                 }
             }
             let cause = task.pending_cause();
+            // What grew from it goes on where it was, unless it is itself to be made anew.
+            let newest = task.attempts.last().map_or(0, |a| a.n) == task.grown.from;
+            let joins =
+                missing == 0 && newest && task.grown.parts.iter().any(|part| positions.contains(part));
             if let Some(task) = self.tasks.get_mut(at as usize) {
                 task.missing = missing;
             }
             if let Some(dep) = failed_dep {
                 self.to_skip.insert(at, dep);
+            } else if joins {
+                self.enter(at, Phase::Joining);
             } else if missing == 0 {
                 self.enter(at, Phase::Ready { not_before: 0, cause });
+            }
+        }
+        for &at in &positions {
+            self.count_parts(at);
+            let parent = self.tasks.get(at as usize).and_then(|t| t.spec.flow.parent.clone());
+            if let Some(parent) = parent.and_then(|id| self.position(&id)) {
+                self.count_parts(parent);
             }
         }
         Ok(())

@@ -181,6 +181,7 @@ impl Run {
         let Some(task) = self.tasks.get(at as usize) else { return };
         match policy::after(self, task, n, self.updated_at) {
             Next::Again { not_before, cause } => self.enter(at, Phase::Ready { not_before, cause }),
+            Next::Expand => self.enter(at, Phase::Expanding(n)),
             _ => self.enter(at, Phase::Closing(n)),
         }
     }
@@ -221,8 +222,8 @@ impl Run {
     ) -> Result<(), Illegal> {
         let at = self.known(id)?;
         let task = self.task_mut(at)?;
-        let over =
-            matches!(task.phase, Phase::Closing(m) if m == n) || matches!(task.phase, Phase::Ready { .. });
+        let over = matches!(task.phase, Phase::Closing(m) | Phase::Expanding(m) if m == n)
+            || matches!(task.phase, Phase::Ready { .. });
         if !over {
             return Err(state("tree.touched", format!("attempt {n} of {id} is not just over")));
         }

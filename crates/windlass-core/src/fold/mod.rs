@@ -1,8 +1,10 @@
 //! Folding events into the state. Total: every event either applies, or is refused and changes nothing.
 
 mod again;
+mod approval;
 mod attempts;
 mod gates;
+mod plans;
 mod tasks;
 mod turn;
 
@@ -97,6 +99,11 @@ impl Run {
             turn: None,
             turns: 0,
             cancel: false,
+            plan: 0,
+            approved_plan: None,
+            asked: None,
+            paused_at: None,
+            excused: 0,
             waiting: None,
             boot: String::new(),
             restarted: false,
@@ -140,6 +147,7 @@ impl Run {
         match self.fold(event) {
             Ok(()) => {
                 self.seq = seq;
+                self.pause();
                 Ok(())
             }
             Err(illegal) => {
@@ -162,6 +170,16 @@ impl Run {
                 }
                 self.boot.clone_from(boot);
                 Ok(())
+            }
+            Event::ListWanted { task } => self.want_list(task),
+            Event::PlanMade { task, n, revision, tasks, kept, dropped } => {
+                self.plan_made(task, *n, *revision, tasks, kept, dropped)
+            }
+            Event::PlanRefused { task, n, reasons } => self.plan_refused(task, *n, reasons),
+            Event::ApprovalAsked { task, plan } => self.ask_approval(task.as_ref(), *plan),
+            Event::ApprovalGiven { task, plan, .. } => self.approve(task.as_ref(), *plan),
+            Event::ApprovalRefused { plan, planner, again, text, .. } => {
+                self.disapprove(*plan, planner.as_ref(), again, text)
             }
             Event::TurnTaken { task } => self.take_turn(task.as_ref()),
             Event::AttemptStarted { task, n, cause, session, model } => {
@@ -264,13 +282,23 @@ impl Run {
                         return Err(state("cancel.requested", format!("task {id} has ended")));
                     }
                     task.cancel = true;
+                    let parts =
+                        if task.phase == Phase::Joining { task.grown.parts.clone() } else { Vec::new() };
                     self.pending.insert(at);
+                    // What grew from it ends with it.
+                    for part in parts {
+                        let Some(task) = self.tasks.get_mut(part as usize) else { continue };
+                        if !matches!(task.phase, Phase::Ended(_)) {
+                            task.cancel = true;
+                            self.pending.insert(part);
+                        }
+                    }
                 }
                 Ok(())
             }
             Event::RunResumed { caps, tasks } => self.resume(*caps, tasks),
             Event::TasksRetried { tasks } => {
-                self.reopen(tasks, "tasks.retried")?;
+                self.reopen(tasks, "tasks.retried", false)?;
                 self.go_on();
                 Ok(())
             }
@@ -306,7 +334,7 @@ impl Run {
                 Ok(())
             }
             Event::RunCompleted { proof } => {
-                let done = self.ended_with(TaskStatus::Completed) as usize;
+                let done = (self.ended_with(TaskStatus::Completed) + self.excused) as usize;
                 if !self.is_planned() || done != self.tasks.len() || self.baseline_live {
                     return Err(state("run.completed", "not every task is completed"));
                 }

@@ -11,11 +11,18 @@ use windlass_events::{Proof, RunStatus, TaskId, TaskStatus};
 
 impl Run {
     pub(super) fn plan(&mut self, tasks: &[TaskSpec]) -> Result<(), Illegal> {
-        let first = u32::try_from(self.tasks.len()).map_err(|_| state("tasks.planned", "too many tasks"))?;
         let room = (self.spec.task_count as usize).saturating_sub(self.tasks.len());
         if tasks.len() > room {
             return Err(state("tasks.planned", "more tasks than the run was created with"));
         }
+        self.plannable(tasks)?;
+        self.add(tasks);
+        Ok(())
+    }
+
+    /// Whether tasks can be added: ids, gates, and what they depend on.
+    pub(super) fn plannable(&self, tasks: &[TaskSpec]) -> Result<(), Illegal> {
+        let first = u32::try_from(self.tasks.len()).map_err(|_| state("tasks.planned", "too many tasks"))?;
         let mut new: BTreeMap<&TaskId, u32> = BTreeMap::new();
         for (i, spec) in tasks.iter().enumerate() {
             let at = first + u32::try_from(i).map_err(|_| state("tasks.planned", "too many tasks"))?;
@@ -36,6 +43,11 @@ impl Run {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Adds tasks whose ids are new and whose dependencies are known.
+    pub(super) fn add(&mut self, tasks: &[TaskSpec]) {
         for spec in tasks {
             let at = u32::try_from(self.tasks.len()).unwrap_or(u32::MAX);
             let mut missing = 0;
@@ -55,6 +67,7 @@ impl Run {
             }
             let mut task = Task::new(spec.clone());
             task.missing = missing;
+            task.planned_in = self.plan;
             self.by_id.insert(spec.id.clone(), at);
             self.tasks.push(task);
             self.open.insert(at);
@@ -64,7 +77,6 @@ impl Run {
                 self.enter(at, Phase::Ready { not_before: 0, cause: Cause::First });
             }
         }
-        Ok(())
     }
 
     pub(super) fn end_task(
@@ -80,8 +92,12 @@ impl Run {
         let fits = match (&task.phase, status) {
             (Phase::Ended(_) | Phase::Running(_) | Phase::Lost(_) | Phase::Gate { .. }, _) => false,
             // What may change the tree is kept first, and completing needs an attempt that ended clean.
+            (Phase::Joining, TaskStatus::Completed) => {
+                task.grown.open == 0 && task.grown.done >= task.parts_needed()
+            }
             (Phase::Closing(n), TaskStatus::Completed) => {
-                task.attempt(*n).and_then(|a| a.end.as_ref()).is_some_and(|e| e.outcome.is_clean())
+                task.spec.flow.grow.is_none()
+                    && task.attempt(*n).and_then(|a| a.end.as_ref()).is_some_and(|e| e.outcome.is_clean())
             }
             (_, TaskStatus::Completed) => false,
             (Phase::KeepingAfter(_), _) => status == TaskStatus::Failed,
@@ -95,10 +111,15 @@ impl Run {
         task.proof = proof.unwrap_or(Proof::None);
         task.ended_at = Some(now);
         let dependants = task.dependants.clone();
+        let parts = if status == TaskStatus::Completed { task.grown.parts.clone() } else { Vec::new() };
         self.to_skip.remove(&at);
         self.enter(at, Phase::Ended(status));
         self.open.remove(&at);
         *self.ended.entry(status).or_insert(0) += 1;
+        if status == TaskStatus::Completed {
+            self.miss_none(&parts);
+        }
+        self.part_ended(at, status);
         if self.turn == Some(Holder::Task(at)) {
             self.turn = None;
         }

@@ -31,14 +31,19 @@ pub(super) const fn origin(event: &Event) -> Origin {
         | Event::TreeKept { .. }
         | Event::TreeTouched { .. }
         | Event::HeadMoved { .. }
-        | Event::CancelRequested { .. }
         | Event::RunResumed { .. }
         | Event::TasksRetried { .. }
+        | Event::PlanMade { .. }
+        | Event::PlanRefused { .. }
+        | Event::ApprovalGiven { .. }
+        | Event::ApprovalRefused { .. }
         | Event::SteerSent { .. }
         | Event::SteerDelivered { .. }
         | Event::Notice { .. }
         | Event::RunUndone { .. } => Origin::Input,
-        Event::TurnTaken { .. }
+        Event::ListWanted { .. }
+        | Event::ApprovalAsked { .. }
+        | Event::TurnTaken { .. }
         | Event::AttemptStarted { .. }
         | Event::GateStarted { .. }
         | Event::GatesAsked { .. }
@@ -54,8 +59,11 @@ pub(super) const fn origin(event: &Event) -> Origin {
         | Event::RunCompleted { .. }
         | Event::RunFailed { .. }
         | Event::RunCancelled {} => Origin::Decision,
-        // A tree that could not be kept is an input; what red gates mean may be a person's answer.
-        Event::TaskFailed { .. } | Event::GatesSettled { .. } => Origin::Either,
+        // A tree that could not be kept is an input; what red gates mean may be a person's answer; what is not needed any more is
+        // stopped as if asked for.
+        Event::TaskFailed { .. } | Event::GatesSettled { .. } | Event::CancelRequested { .. } => {
+            Origin::Either
+        }
     }
 }
 
@@ -64,7 +72,9 @@ pub(super) const fn subject(event: &Event) -> Option<&TaskId> {
     match event {
         Event::TurnTaken { task } => task.as_ref(),
         Event::GateStarted { key } => key.task.as_ref(),
+        Event::ApprovalAsked { task, .. } | Event::CancelRequested { task, .. } => task.as_ref(),
         Event::AttemptStarted { task, .. }
+        | Event::ListWanted { task }
         | Event::TaskCompleted { task, .. }
         | Event::TaskFailed { task, .. }
         | Event::TaskSkipped { task, .. }
@@ -77,7 +87,7 @@ pub(super) const fn subject(event: &Event) -> Option<&TaskId> {
 /// How many of the events are what one input means in this state, or why the first is none.
 pub(super) fn accepted(run: &Run, rest: &[(Millis, Event)]) -> Result<usize, String> {
     let Some((_, first)) = rest.first() else { return Ok(0) };
-    let input = match input(first, rest.get(1).map(|(_, e)| e)) {
+    let input = match input(run, first, rest.get(1).map(|(_, e)| e)) {
         Ok(input) => input,
         // With the run itself, while not all of its tasks are known.
         Err(Creates) if matches!(first, Event::TasksPlanned { .. }) && !run.is_planned() => return Ok(1),
@@ -99,7 +109,7 @@ pub(super) fn accepted(run: &Run, rest: &[(Millis, Event)]) -> Result<usize, Str
 struct Creates;
 
 /// The input that an event, with the one after it, came from; `None` where it only follows another.
-fn input(event: &Event, after: Option<&Event>) -> Result<Option<Input>, Creates> {
+fn input(run: &Run, event: &Event, after: Option<&Event>) -> Result<Option<Input>, Creates> {
     Ok(Some(match event {
         Event::RunCreated(_) | Event::TasksPlanned { .. } => return Err(Creates),
         Event::RunTaken { boot, version } => Input::Taken { boot: boot.clone(), version: version.clone() },
@@ -144,6 +154,12 @@ fn input(event: &Event, after: Option<&Event>) -> Result<Option<Input>, Creates>
         Event::RunResumed { caps, .. } => Input::Resume { caps: *caps },
         Event::TasksRetried { tasks } => Input::Retry { tasks: tasks.clone() },
         Event::GatesSettled { answer, .. } => Input::SettleGates { answer: *answer },
+        Event::PlanMade { task, n, tasks, kept, .. } => return Ok(made(run, task, *n, tasks, kept)),
+        Event::PlanRefused { task, n, reasons } => {
+            Input::Expanded { task: task.clone(), n: *n, made: Err(reasons.clone()) }
+        }
+        Event::ApprovalGiven { plan, by, .. } => Input::Approve { plan: Some(*plan), by: by.clone() },
+        Event::ApprovalRefused { text, by, .. } => Input::Reject { text: text.clone(), by: by.clone() },
         Event::SteerSent { task, text, id, .. } => {
             Input::Steer { id: id.clone(), task: task.clone(), text: text.clone() }
         }
@@ -153,6 +169,8 @@ fn input(event: &Event, after: Option<&Event>) -> Result<Option<Input>, Creates>
             Input::Undone { before: before.clone(), after: after.clone(), files: *files, redo: *redo }
         }
         Event::TreeTouched { .. }
+        | Event::ListWanted { .. }
+        | Event::ApprovalAsked { .. }
         | Event::TurnTaken { .. }
         | Event::AttemptStarted { .. }
         | Event::GateStarted { .. }
@@ -170,6 +188,20 @@ fn input(event: &Event, after: Option<&Event>) -> Result<Option<Input>, Creates>
         | Event::RunFailed { .. }
         | Event::RunCancelled {} => return Ok(None),
     }))
+}
+
+/// The plan as it was read: the tasks that it kept are in it as they were then.
+fn made(
+    run: &Run,
+    task: &TaskId,
+    n: windlass_events::AttemptNo,
+    tasks: &[windlass_events::TaskSpec],
+    kept: &[TaskId],
+) -> Option<Input> {
+    let before = kept.iter().map(|id| run.task_by_id(id).map(|t| t.spec.clone()));
+    let mut all: Vec<windlass_events::TaskSpec> = before.collect::<Option<_>>()?;
+    all.extend(tasks.iter().cloned());
+    Some(Input::Expanded { task: task.clone(), n, made: Ok(all) })
 }
 
 fn kept(

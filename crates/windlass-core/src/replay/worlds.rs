@@ -22,7 +22,7 @@ pub(super) fn all<'r>(run: &'r Run, rest: &[(Millis, Event)]) -> impl Iterator<I
 /// How many slots an event of a line of decisions may use; `None` ends the line.
 const fn starts(event: &Event) -> Option<u32> {
     match event {
-        Event::AttemptStarted { .. } | Event::TurnTaken { .. } => Some(1),
+        Event::AttemptStarted { .. } | Event::TurnTaken { .. } | Event::ListWanted { .. } => Some(1),
         Event::RunCreated(_)
         | Event::TasksPlanned { .. }
         | Event::RunTaken { .. }
@@ -34,7 +34,11 @@ const fn starts(event: &Event) -> Option<u32> {
         | Event::GateEnded { .. }
         | Event::GateLost { .. }
         | Event::TreeKept { .. }
-        | Event::TreeTouched { .. } => None,
+        | Event::TreeTouched { .. }
+        | Event::PlanMade { .. }
+        | Event::PlanRefused { .. }
+        | Event::ApprovalGiven { .. }
+        | Event::ApprovalRefused { .. } => None,
         _ => Some(0),
     }
 }

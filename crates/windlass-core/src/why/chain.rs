@@ -11,10 +11,21 @@ pub fn concerns_task(event: &Event, id: &TaskId) -> bool {
         | Event::AttemptSwept { task, .. }
         | Event::AttemptVoided { task, .. }
         | Event::TreeTouched { task, .. }
+        | Event::ListWanted { task }
+        | Event::PlanRefused { task, .. }
         | Event::TaskCompleted { task, .. }
         | Event::TaskFailed { task, .. }
         | Event::TaskCancelled { task }
         | Event::TaskNeedsAttention { task, .. } => task == id,
+        Event::PlanMade { task, tasks, dropped, .. } => {
+            task == id || tasks.iter().any(|t| t.id == *id) || dropped.contains(id)
+        }
+        Event::ApprovalAsked { task, .. } | Event::ApprovalGiven { task, .. } => {
+            task.as_ref().is_none_or(|task| task == id)
+        }
+        Event::ApprovalRefused { planner, again, .. } => {
+            planner.as_ref().is_none_or(|task| task == id) || again.contains(id)
+        }
         Event::TaskSkipped { task, because } => task == id || because == id,
         Event::GateEnded { key, .. } | Event::GateLost { key } => key.task.as_ref() == Some(id),
         Event::CancelRequested { task, .. } => task.as_ref().is_none_or(|task| task == id),
@@ -50,6 +61,11 @@ pub fn concerns_run(event: &Event) -> bool {
     match event {
         Event::RunCreated(_)
         | Event::RunTaken { .. }
+        | Event::PlanMade { .. }
+        | Event::PlanRefused { .. }
+        | Event::ApprovalAsked { .. }
+        | Event::ApprovalGiven { .. }
+        | Event::ApprovalRefused { .. }
         | Event::GatesAsked { .. }
         | Event::GatesSettled { .. }
         | Event::HeadMoved { .. }
@@ -72,6 +88,7 @@ pub fn concerns_run(event: &Event) -> bool {
         | Event::RunCancelled {} => true,
         Event::GateEnded { key, .. } | Event::GateLost { key } => key.task.is_none(),
         Event::TasksPlanned { .. }
+        | Event::ListWanted { .. }
         | Event::TurnTaken { .. }
         | Event::AttemptStarted { .. }
         | Event::AttemptObserved { .. }

@@ -175,6 +175,20 @@ pub enum Reason {
         /// Whether it is being stopped.
         stopping: bool,
     },
+    /// What it grows into is being read.
+    Expanding {
+        /// Attempt whose result it is; 0 where it is another task's.
+        attempt: AttemptNo,
+    },
+    /// What grew from it is being done.
+    Parts {
+        /// Those that are not ended.
+        open: Vec<TaskState>,
+        /// How many completed.
+        done: u32,
+        /// How many must.
+        needed: u32,
+    },
     /// Tasks of the run are at work.
     Tasks {
         /// Which.
@@ -261,6 +275,12 @@ pub enum Follows {
         /// Why.
         failure: Failure,
     },
+    /// Asks a person to approve.
+    Ask,
+    /// Reads what the task grows into.
+    Expand,
+    /// Stops what grew from the task and is not needed any more.
+    StopRest,
     /// Skips the task.
     Skip {
         /// Dependency that did not complete.

@@ -190,6 +190,15 @@ fn of_reason(run: &Run, task: Option<&Task>, reason: &Reason, moves: &mut Moves)
                 moves.add(command(Command::Cancel { task: id.clone() }));
             }
         }
+        Reason::Expanding { .. } => moves.add(own("plan.made", None)),
+        Reason::Parts { open, .. } => {
+            for part in open {
+                moves.add(event_of("task.completed", &part.task, None));
+            }
+            for part in open {
+                moves.add(command(Command::Why { task: part.task.clone() }));
+            }
+        }
         Reason::Sweeping { .. } => moves.add(own("attempt.swept", None)),
         Reason::Checking { until, .. } => {
             moves.add(own("gate.ended", Some(*until)));
@@ -212,6 +221,9 @@ fn of_reason(run: &Run, task: Option<&Task>, reason: &Reason, moves: &mut Moves)
                 Follows::Fail { .. } => own("task.failed", None),
                 Follows::Attention { .. } => own("task.needs_attention", None),
                 Follows::Skip { .. } => own("task.skipped", None),
+                Follows::Ask => own("approval.asked", None),
+                Follows::Expand => own("plan.made", None),
+                Follows::StopRest => event("cancel.requested"),
                 Follows::Cancel => own("task.cancelled", None),
                 Follows::Conclude => conclusion(run),
             });
@@ -223,7 +235,7 @@ fn of_reason(run: &Run, task: Option<&Task>, reason: &Reason, moves: &mut Moves)
 fn conclusion(run: &Run) -> Move {
     if run.ended_with(TaskStatus::NeedsAttention) > 0 {
         event("run.blocked")
-    } else if run.ended_with(TaskStatus::Completed) as usize == run.tasks.len() {
+    } else if (run.ended_with(TaskStatus::Completed) + run.excused) as usize == run.tasks.len() {
         event("run.completed")
     } else {
         event("run.failed")
@@ -284,9 +296,17 @@ fn ended(run: &Run, task: &Task, rule: &Rule, moves: &mut Moves) {
             moves.add(command(Command::Diff { task: id.clone() }));
             moves.add(retry());
         }
-        Rule::NotSwept { .. } | Rule::TreeNotKept | Rule::Internal | Rule::TaskDecided { .. } => {
-            moves.add(retry())
+        Rule::PartsMissing { ended, .. } => {
+            for part in ended {
+                moves.add(command(Command::Why { task: part.task.clone() }));
+            }
+            moves.add(command(Command::Retry { task: None }));
         }
+        Rule::PlanRefused { .. }
+        | Rule::NotSwept { .. }
+        | Rule::TreeNotKept
+        | Rule::Internal
+        | Rule::TaskDecided { .. } => moves.add(retry()),
         Rule::AttemptsUsed { .. }
         | Rule::NoUseRepeating { .. }
         | Rule::GateRed { .. }

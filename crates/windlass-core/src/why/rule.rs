@@ -52,6 +52,20 @@ pub enum Rule {
         /// Whether its worker is one that a gate's output can be given to.
         repairable: bool,
     },
+    /// What it said is no plan or list, and nobody is asked for another.
+    PlanRefused {
+        /// What is wrong with it.
+        reasons: Vec<String>,
+    },
+    /// Too few of the tasks that grew from it completed.
+    PartsMissing {
+        /// How many completed.
+        done: u32,
+        /// How many must.
+        needed: u32,
+        /// Those that did not.
+        ended: Vec<TaskState>,
+    },
     /// A gate never came to a result.
     GateVanished {
         /// The gate.
@@ -192,7 +206,26 @@ fn gate_fact(run: &Run, task: &Task, gate: u32, attempt: AttemptNo) -> GateFact 
     }
 }
 
+/// What of the growth of a task decided; `None` where nothing did.
+fn grown(run: &Run, task: &Task) -> Option<Rule> {
+    match task.failure.as_ref()?.class {
+        ErrorClass::Plan => {
+            let reasons = task.grown.refused.as_ref().map(|(_, reasons)| reasons.clone()).unwrap_or_default();
+            Some(Rule::PlanRefused { reasons })
+        }
+        ErrorClass::Parts => {
+            let states = task.grown.parts.iter().filter_map(|at| state_of(run, *at));
+            let ended = states.filter(|part| part.status != TaskStatus::Completed).collect();
+            Some(Rule::PartsMissing { done: task.grown.done, needed: task.parts_needed(), ended })
+        }
+        _ => None,
+    }
+}
+
 fn failed(run: &Run, task: &Task) -> Rule {
+    if let Some(rule) = grown(run, task) {
+        return rule;
+    }
     let (Some(failure), Some(attempt)) = (&task.failure, task.last_attempt()) else {
         // Before its first attempt only the keeping of the tree can fail.
         return if keeps(run, task) { Rule::TreeNotKept } else { Rule::Internal };
@@ -218,7 +251,7 @@ fn gate_red(run: &Run, task: &Task, attempt: &Attempt) -> Rule {
     Rule::GateRed {
         gate: gate_fact(run, task, last.gate, attempt.n),
         repairs: task.repairs,
-        rounds: run.spec.repair_rounds,
+        rounds: task.spec.flow.rounds.unwrap_or(run.spec.repair_rounds),
         used: task.used,
         of: task.spec.attempts,
         repairable: task.spec.runtime.is_model() && task.spec.access == windlass_events::Access::Write,
@@ -255,6 +288,9 @@ fn of_windlass(run: &Run, task: &Task, attempt: &Attempt) -> Rule {
 }
 
 fn attention(run: &Run, task: &Task) -> Rule {
+    if let Some(rule) = grown(run, task) {
+        return rule;
+    }
     let Some(attempt) = task.last_attempt() else { return Rule::Internal };
     if !attempt.left.is_empty() {
         return Rule::NotSwept { attempt: attempt.n, left: attempt.left.clone() };

@@ -120,10 +120,13 @@ fn first_gates_next(run: &Run) -> Reason {
 fn is_live(run: &Run, at: u32) -> bool {
     let holder = run.turn == Some(Holder::Task(at));
     run.task(at).is_some_and(|t| match t.phase {
-        Phase::Keeping | Phase::Running(_) | Phase::Lost(_) | Phase::KeepingAfter(_) | Phase::Gate { .. } => {
-            true
-        }
+        Phase::Keeping
+        | Phase::Running(_)
+        | Phase::Lost(_)
+        | Phase::KeepingAfter(_)
+        | Phase::Gate { .. }
+        | Phase::Expanding(_) => true,
         Phase::Kept => holder,
-        Phase::Queued | Phase::Ready { .. } | Phase::Closing(_) | Phase::Ended(_) => false,
+        Phase::Queued | Phase::Ready { .. } | Phase::Closing(_) | Phase::Joining | Phase::Ended(_) => false,
     })
 }

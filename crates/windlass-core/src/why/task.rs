@@ -21,7 +21,33 @@ pub(super) fn reasons(run: &Run, at: u32, task: &Task, now: Millis) -> Vec<Reaso
         Phase::KeepingAfter(n) => vec![Reason::Keeping { attempt: *n, before: false }],
         Phase::Closing(n) => closing(run, at, task, *n),
         Phase::Gate { gate, n, .. } => vec![checking(run, task, *gate, *n)],
+        Phase::Expanding(_) if run.cancel || task.cancel => next(Follows::Cancel),
+        Phase::Expanding(n) => vec![Reason::Expanding { attempt: *n }],
+        Phase::Joining => joining(run, task),
         Phase::Ended(_) => Vec::new(),
+    }
+}
+
+/// What grew from it, or what follows from that.
+fn joining(run: &Run, task: &Task) -> Vec<Reason> {
+    if run.cancel {
+        return next(Follows::Cancel);
+    }
+    let open = || -> Vec<TaskState> {
+        let open = |at: &&u32| run.task(**at).is_some_and(|t| !matches!(t.phase, Phase::Ended(_)));
+        task.grown.parts.iter().filter(open).filter_map(|at| state_of(run, *at)).collect()
+    };
+    let parts = || Reason::Parts { open: open(), done: task.grown.done, needed: task.parts_needed() };
+    match policy::after_parts(run, task) {
+        Next::Complete(proof) => next(Follows::Complete { proof }),
+        Next::Fail(failure) => next(Follows::Fail { failure }),
+        Next::Attention(failure) => next(Follows::Attention { failure }),
+        Next::Cancelled => next(Follows::Cancel),
+        Next::Again { cause, .. } => {
+            next(Follows::Start { attempt: task.next_n(), cause, turn: task.takes_turn() })
+        }
+        Next::StopRest => vec![parts(), Reason::Next { next: Follows::StopRest }],
+        Next::Nothing | Next::Expand | Next::Gate { .. } => vec![parts()],
     }
 }
 
@@ -78,6 +104,15 @@ fn ready(run: &Run, at: u32, task: &Task, not_before: Millis, cause: Cause, now:
         reasons.push(Reason::Backoff { until: not_before, used: task.used, of: task.spec.attempts, class });
         return reasons;
     }
+    if run.needs_approval(task) {
+        reasons.push(match &run.asked {
+            Some(asked) => {
+                Reason::Waiting { wait: WaitFor::Approval, on: "a person".to_owned(), since: asked.at }
+            }
+            None => Reason::Next { next: Follows::Ask },
+        });
+        return reasons;
+    }
     let holds_turn = run.turn == Some(Holder::Task(at));
     if !holds_turn {
         slots(run, task, &mut reasons);
@@ -87,6 +122,10 @@ fn ready(run: &Run, at: u32, task: &Task, not_before: Millis, cause: Cause, now:
     }
     if reasons.is_empty() {
         let turn = task.takes_turn() && !holds_turn;
+        if !task.has_worker() {
+            reasons.push(Reason::Next { next: Follows::Expand });
+            return reasons;
+        }
         reasons.push(Reason::Next { next: Follows::Start { attempt: task.next_n(), cause, turn } });
     }
     reasons
@@ -185,6 +224,7 @@ fn closing(run: &Run, at: u32, task: &Task, n: AttemptNo) -> Vec<Reason> {
         Next::Fail(failure) => next(Follows::Fail { failure }),
         Next::Attention(failure) => next(Follows::Attention { failure }),
         Next::Cancelled => next(Follows::Cancel),
+        Next::Expand | Next::StopRest | Next::Nothing => next(Follows::Expand),
         Next::Again { cause, .. } => {
             let turn = task.takes_turn() && run.turn != Some(Holder::Task(at));
             next(Follows::Start { attempt: task.next_n(), cause, turn })

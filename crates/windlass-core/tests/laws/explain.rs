@@ -45,7 +45,9 @@ fn agrees(event: &Event, reasons: &[Reason]) {
             failure == said
         }
         (Event::TaskSkipped { because, .. }, Follows::Skip { because: said }) => because == said,
-        (Event::TaskCancelled { .. }, Follows::Cancel) => true,
+        (Event::TaskCancelled { .. }, Follows::Cancel)
+        | (Event::ListWanted { .. }, Follows::Expand)
+        | (Event::ApprovalAsked { .. }, Follows::Ask) => true,
         (Event::AttemptStarted { n, cause, .. }, Follows::Start { attempt, cause: why, turn: false }) => {
             n == attempt && cause == why
         }
@@ -66,6 +68,8 @@ fn subject(event: &Event) -> Option<&TaskId> {
         | Event::TaskSkipped { task, .. }
         | Event::TaskCancelled { task }
         | Event::AttemptStarted { task, .. }
+        | Event::ListWanted { task }
+        | Event::ApprovalAsked { task: Some(task), .. }
         | Event::TurnTaken { task: Some(task) } => Some(task),
         Event::GateStarted { key } => key.task.as_ref(),
         _ => None,
@@ -99,6 +103,8 @@ pub(crate) fn tampering_is_found(journal: &[(Millis, Event)], run: &Run) {
         let may_wait = matches!(
             journal[at].1,
             Event::TurnTaken { .. }
+                | Event::ListWanted { .. }
+                | Event::ApprovalAsked { .. }
                 | Event::AttemptStarted { .. }
                 | Event::GateStarted { .. }
                 | Event::GatesAsked { .. }

@@ -16,8 +16,8 @@ use windlass_events::spec::READS_CHANGES;
 use windlass_events::{Access, AttemptNo, AttemptStatus, ErrorClass, Millis, RuntimeKind, TaskId, TaskSpec};
 use windlass_git::{DiffOptions, Segment};
 use windlass_prompts::{
-    Budget, Cold, DepOutput, GateRecord, LostAttempt, Material, RedGate, Skill, WorkerPrompt, appended,
-    continuation, repair, system_prompt,
+    Budget, Cold, DepOutput, GateRecord, LostAttempt, Material, Note, RedGate, Skill, WorkerPrompt, appended,
+    continuation, otherwise, plan_refused, plan_rules, repair, replan, system_prompt,
 };
 
 /// How much of a file is read for a prompt; the prompt itself says how much of that it shows.
@@ -42,7 +42,14 @@ pub(crate) struct Job {
     records: Vec<(String, Option<GateTry>, Option<GateTry>)>,
     red: Vec<(String, GateTry)>,
     round: u32,
+    rounds: u32,
     lost: Option<Before>,
+    /// What was wrong with the plan of the attempt before.
+    refused: Vec<String>,
+    /// What failed of the plan before: task, and why.
+    failed: Vec<(String, String)>,
+    /// What people said of earlier results, oldest first.
+    told: Vec<String>,
 }
 
 /// The attempt that this one goes on from.
@@ -69,13 +76,14 @@ impl Job {
         let attempt = task.attempt(n)?;
         let spec = task.spec.clone();
         let is_model = spec.runtime.is_model();
-        let result_of = |t: &windlass_core::Task| {
-            t.attempts.iter().rev().find_map(|a| a.end.as_ref().and_then(|e| e.result.clone()))
-        };
-        let deps = spec
-            .depends_on
-            .iter()
-            .filter_map(|id| run.task_by_id(id))
+        // What it depends on, with what grew from that; a part also has the plan that it is of.
+        let parent = spec.flow.parent.iter().filter_map(|id| run.task_by_id(id)).filter(|t| t.has_worker());
+        let direct = spec.depends_on.iter().filter_map(|id| run.task_by_id(id));
+        let deps = parent
+            .chain(direct.flat_map(|t| {
+                let parts = t.grown.parts.iter().filter_map(|at| run.task(*at));
+                std::iter::once(t).filter(|t| t.has_worker()).chain(parts)
+            }))
             .map(|t| (t.spec.id.clone(), t.spec.role.clone(), t.status().to_string(), result_of(t)))
             .collect();
         let reads = spec
@@ -153,7 +161,14 @@ impl Job {
             records,
             red,
             round: task.repairs,
+            rounds: spec.flow.rounds.unwrap_or(run.spec.repair_rounds),
             lost,
+            refused: match (&task.grown.refused, attempt.cause) {
+                (Some((_, reasons)), Cause::Repair) => reasons.clone(),
+                _ => Vec::new(),
+            },
+            failed: if attempt.cause == Cause::Replan { failed_parts(run, task) } else { Vec::new() },
+            told: task.told.clone(),
             task: spec,
         })
     }
@@ -162,6 +177,23 @@ impl Job {
     pub(crate) fn session_id(&self) -> Option<&str> {
         Some(self.session.as_deref().unwrap_or(&self.planned_session))
     }
+}
+
+/// The result of a task's newest attempt that has one.
+pub(crate) fn result_of(task: &windlass_core::Task) -> Option<ResultRef> {
+    task.attempts.iter().rev().find_map(|a| a.end.as_ref().and_then(|e| e.result.clone()))
+}
+
+/// What of a plan did not complete, and why.
+fn failed_parts(run: &Run, task: &windlass_core::Task) -> Vec<(String, String)> {
+    let parts = task.grown.parts.iter().filter_map(|at| run.task(*at));
+    parts
+        .filter(|t| t.status() != windlass_events::TaskStatus::Completed)
+        .map(|t| {
+            let why = t.failure.as_ref().map_or_else(|| t.status().to_string(), |f| f.message.clone());
+            (t.spec.flow.item.clone(), why)
+        })
+        .collect()
 }
 
 /// An unguessable text for an attempt's processes.
@@ -270,6 +302,31 @@ fn make(path: &Path) -> Result<(), Failure> {
     crate::paths::make_private(path).map_err(|e| Failure::new(ErrorClass::Internal, e.to_string()))
 }
 
+/// What was said to the task: its item, as the agent that listed it wrote it, and people's words.
+fn notes(job: &Job) -> Vec<Note> {
+    let given = (!job.task.flow.given.is_empty()).then(|| Note {
+        from: "the agent that made the list".to_owned(),
+        text: Material::whole(job.task.flow.given.clone(), ""),
+        person: false,
+    });
+    let told = job.told.iter().map(|text| Note {
+        from: "the user".to_owned(),
+        text: Material::whole(text.clone(), ""),
+        person: true,
+    });
+    given.into_iter().chain(told).collect()
+}
+
+/// The step's words, and what a plan must look like where it is to make one.
+fn instructions(home: &Home, job: &Job) -> String {
+    let Some(windlass_events::Grow::Plan(plan)) = &job.task.flow.grow else {
+        return job.task.instructions.clone();
+    };
+    let roles: Vec<&str> = plan.roles.keys().map(String::as_str).collect();
+    let gates: Vec<&str> = home.spec.gates.iter().map(|g| g.command.as_str()).collect();
+    format!("{}\n\n{}", job.task.instructions, plan_rules(&roles, plan.max, &gates))
+}
+
 fn prompt(
     ctx: &Ctx,
     home: &Home,
@@ -300,7 +357,7 @@ fn prompt(
         role: job.task.role.clone(),
         system_prompt: agent.system_prompt.clone(),
         goal: Material::whole(home.spec.goal.clone(), home.dir.goal().to_string_lossy()),
-        instructions: job.task.instructions.clone(),
+        instructions: instructions(home, job),
         cwd: home.spec.cwd.clone(),
         access: job.task.access,
         artifacts: artifacts.to_str().map(str::to_owned),
@@ -320,7 +377,7 @@ fn prompt(
         },
         skills: job.task.skills.iter().filter_map(skill).collect(),
         cold,
-        notes: Vec::new(),
+        notes: notes(job),
         budget: Budget::default(),
     };
     let rendered = prompt.render();
@@ -365,6 +422,12 @@ fn fitted(material: &Material, room: usize) -> String {
 fn follow_up(ctx: &Ctx, home: &Home, job: &Job) -> Option<String> {
     match job.cause {
         Cause::First => None,
+        Cause::Repair if !job.refused.is_empty() => Some(plan_refused(&job.refused)),
+        Cause::Replan => Some(replan(&job.failed)),
+        // The words are a note in a whole prompt; a session that goes on is told them.
+        Cause::Person if job.lost.as_ref().is_none_or(|l| l.last.is_empty()) && !job.told.is_empty() => {
+            job.told.last().map(|text| otherwise(text))
+        }
         Cause::Repair => {
             let gates: Vec<RedGate> = job
                 .red
@@ -381,7 +444,7 @@ fn follow_up(ctx: &Ctx, home: &Home, job: &Job) -> Option<String> {
                     })
                 })
                 .collect();
-            Some(repair(&gates, job.round, home.spec.repair_rounds))
+            Some(repair(&gates, job.round, job.rounds))
         }
         Cause::Continue | Cause::Retry | Cause::Person => {
             let before = job.lost.clone()?;

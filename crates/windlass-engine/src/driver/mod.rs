@@ -8,6 +8,7 @@ pub(crate) mod calls;
 pub(crate) mod context;
 mod copying;
 mod engine;
+mod expand;
 pub(crate) mod follow;
 pub(crate) mod gate;
 pub(crate) mod launch;

@@ -3,6 +3,7 @@
 use crate::driver::attempt::{self, Order};
 use crate::driver::context::{Key, LiveCell, Msg, now};
 use crate::driver::copying::Copy;
+use crate::driver::expand::{self, Source};
 use crate::driver::launch::Job;
 use crate::driver::{Live, Loop, gate, trees};
 use crate::machine::{CommitFailure, In, Out, Part};
@@ -141,6 +142,12 @@ impl Loop {
                     state.task_by_id(&task).and_then(|t| t.kept.last()).map(|k| k.snapshot.head.clone());
                 let head_was = if before { None } else { head_was };
                 tokio::spawn(trees::keep(ctx, home, task, n, before, number, head_was));
+            }
+            Effect::Expand { task, n } => {
+                let Some(source) = self.machine.run(run).and_then(|r| Source::of(r, &task, n)) else {
+                    return;
+                };
+                tokio::spawn(expand::expand(ctx, home, source));
             }
             Effect::Gate(key) => {
                 let live = Key::gate(run, &key);

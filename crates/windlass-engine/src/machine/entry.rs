@@ -132,15 +132,19 @@ fn concerns(event: &Event) -> Concerns<'_> {
         | Event::TaskSkipped { task, .. }
         | Event::TaskCancelled { task }
         | Event::TaskNeedsAttention { task, .. }
-        | Event::CancelRequested { task: Some(task), .. }
+        | Event::ListWanted { task }
+        | Event::PlanRefused { task, .. }
         | Event::TurnTaken { task: Some(task) } => Concerns::Task(task),
         Event::GateStarted { key } | Event::GateEnded { key, .. } | Event::GateLost { key } => {
             key.task.as_ref().map_or(Concerns::Run, Concerns::Task)
         }
         Event::SteerSent { .. } | Event::SteerDelivered { .. } => Concerns::Run,
-        Event::CancelRequested { task: None, .. } | Event::CapReached { .. } | Event::GatesSettled { .. } => {
-            Concerns::Busy
-        }
+        // What grew from a task ends with it, and a new plan drops what the old one had.
+        Event::CancelRequested { .. }
+        | Event::PlanMade { .. }
+        | Event::ApprovalRefused { .. }
+        | Event::CapReached { .. }
+        | Event::GatesSettled { .. } => Concerns::Busy,
         Event::RunCreated(_)
         | Event::TasksPlanned { .. }
         | Event::RunTaken { .. }
@@ -152,6 +156,8 @@ fn concerns(event: &Event) -> Concerns<'_> {
         | Event::RunContinued { .. }
         | Event::RunResumed { .. }
         | Event::TasksRetried { .. }
+        | Event::ApprovalAsked { .. }
+        | Event::ApprovalGiven { .. }
         | Event::Notice { .. }
         | Event::RunUndone { .. }
         | Event::RunCompleted { .. }
@@ -167,6 +173,7 @@ fn task_of(effect: &Effect) -> Option<&TaskId> {
         | Effect::StopAttempt { task, .. }
         | Effect::Sweep { task, .. }
         | Effect::KeepTree { task, .. }
+        | Effect::Expand { task, .. }
         | Effect::Steer { task, .. } => Some(task),
         Effect::Gate(key) | Effect::StopGate(key) => key.task.as_ref(),
     }

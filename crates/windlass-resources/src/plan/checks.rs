@@ -70,6 +70,7 @@ pub(super) fn build(team: &Team, workflow: &Workflow, options: &Options) -> Resu
             attempts: 2,
             silence_ms: 0,
             wall_ms: gate.limit_ms,
+            flow: windlass_events::Flow::default(),
         });
     }
     let run = options.workers(team.max_concurrency.unwrap_or(4));

@@ -382,6 +382,7 @@ impl Planner<'_> {
                 attempts,
                 silence_ms: step.silence_ms.unwrap_or(if model { MODEL_SILENCE_MS } else { 0 }),
                 wall_ms: step.timeout_ms.unwrap_or(if model { MODEL_WALL_MS } else { COMMAND_WALL_MS }),
+                flow: windlass_events::Flow::default(),
             });
         }
         self.narrow_tools(&tasks);

@@ -162,6 +162,7 @@ fn request(context: &Context, args: &RunArgs, goal: String) -> Result<RunRequest
         budget_usd: choice(args.budget_usd),
         budget_tokens: choice(args.budget_tokens),
         timeout: choice(args.timeout),
+        approve_plan: args.approve_plan,
         require_proof: args.require_proof,
         red_gate: (context.can_ask() && !args.detach).then_some(RedGate::Ask),
         dry_run: args.dry_run,
