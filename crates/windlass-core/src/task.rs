@@ -239,9 +239,7 @@ impl Task {
 
     /// Whether its workers and gates hold the tree's turn from the start.
     pub fn takes_turn(&self) -> bool {
-        self.has_worker()
-            && self.spec.access == windlass_events::Access::Write
-            && !self.spec.shared_writes
+        self.has_worker() && self.spec.access == windlass_events::Access::Write && !self.spec.shared_writes
     }
 
     /// Whether it has a worker of its own. One that is only a list of others has none.

@@ -69,6 +69,9 @@ pub fn phase(phase: &Phase) -> String {
             let gate = u64::from(*gate) + 1;
             format!("attempt {attempt}, gate {gate}, try {n}")
         }
+        Phase::Expanding(0) => "its list is read".to_owned(),
+        Phase::Expanding(n) => format!("the plan of attempt {n} is read"),
+        Phase::Joining => "its parts are done".to_owned(),
         Phase::Ended(status) => status.as_str().to_owned(),
     }
 }

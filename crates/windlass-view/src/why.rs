@@ -184,6 +184,13 @@ pub fn reason(reason: &Reason, now: Millis, look: &Look) -> String {
             }
             text
         }
+        Reason::Expanding { attempt: 0 } => "the list that it is done for is being read".to_owned(),
+        Reason::Expanding { attempt } => format!("the plan of attempt {attempt} is being read"),
+        Reason::Parts { open, done, needed } => {
+            let open =
+                if open.is_empty() { String::new() } else { format!("; still to end: {}", states(open)) };
+            format!("waits for what grew from it: {done} completed, {needed} must{open}")
+        }
         Reason::Sweeping { attempt } => {
             format!("the shim of attempt {attempt} vanished; what it left is being ended")
         }
@@ -227,6 +234,9 @@ fn follows(next: &Follows) -> String {
         Follows::Attention { failure } => {
             format!("a person must look: {}; to say so needs {engine}", said(failure))
         }
+        Follows::Ask => format!("a person is asked to approve; that needs {engine}"),
+        Follows::Expand => format!("what it grows into is read; that needs {engine}"),
+        Follows::StopRest => format!("what is not needed any more is stopped; that needs {engine}"),
         Follows::Skip { because } => {
             format!("it is skipped, since {because} did not complete; that needs {engine}")
         }
@@ -292,6 +302,17 @@ pub fn rule(rule: &Rule) -> String {
                 )
             };
             format!("the gate `{}` is {change}; {why}", first_line(&gate.command))
+        }
+        Rule::PlanRefused { reasons } => {
+            let first = reasons.first().map(|r| first_line(r)).unwrap_or_default();
+            let more = match reasons.len() {
+                0 | 1 => String::new(),
+                n => format!(", and {} more", n - 1),
+            };
+            format!("no tasks can be made of what it said: {first}{more}")
+        }
+        Rule::PartsMissing { done, needed, ended } => {
+            format!("{done} of what grew from it completed, {needed} must: {}", states(ended))
         }
         Rule::GateVanished { command, tries } => {
             format!("the gate `{}` never came to a result in {tries} tries", first_line(command))
@@ -438,6 +459,7 @@ const fn why_started(cause: Cause) -> &'static str {
         Cause::Repair => ", to mend a red gate,",
         Cause::Continue => ", going on where it stopped,",
         Cause::Person => ", on request,",
+        Cause::Replan => ", to plan again,",
     }
 }
 
