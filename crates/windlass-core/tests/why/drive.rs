@@ -35,6 +35,7 @@ pub(crate) fn task(n: usize) -> Made {
         attempts: 1,
         silence_ms: 300_000,
         wall_ms: 600_000,
+        flow: windlass_events::Flow::default(),
     })
 }
 
@@ -260,6 +261,7 @@ fn spec(tasks: &[Made]) -> RunSpec {
         script: None,
         notices: vec![],
         task_count: u32::try_from(tasks.len()).unwrap(),
+        approve_plan: false,
         tied: false,
     }
 }
