@@ -286,7 +286,7 @@ pub(crate) struct LogsArgs {
     /// Go on while the worker writes
     #[arg(short, long)]
     pub(crate) follow: bool,
-    /// Byte for byte as the worker wrote it
+    /// Its standard output, byte for byte
     #[arg(long)]
     pub(crate) raw: bool,
     /// Only this attempt

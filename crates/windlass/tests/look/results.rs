@@ -47,6 +47,11 @@ fn a_task_without_a_result_says_so() {
         (&doc["result"], &doc["text"], &doc["status"]),
         (&json!(null), &json!(null), &json!("failed"))
     );
+    // One whose words are all complaints has no output.
+    windlass.shell_agent("grumbler", "echo grumble >&2", "");
+    ended(&windlass, &["--agent", "grumbler", "go"]);
+    let raw = windlass.run(["logs", "last", "--raw"]).expect_code(0);
+    assert!(raw.stdout.is_empty() && raw.err().contains("on standard error"), "{}", raw.err());
     // One that never began has no worker to look at; why it did not is said.
     windlass.shell_agent("good", "echo good", "");
     let workflow = "## l\nrole: bad\nattempts: 1\n\nDo.\n\n## r\nrole: good\ndependsOn: l\n\nDo.\n";

@@ -251,6 +251,7 @@ fn raw(context: &Context, target: &Target, n: Option<AttemptNo>, follow: bool) -
     let Some(id) = target.task.clone() else { return Err(missing("no task was named")) };
     let mut out = Out::new();
     let mut open: Option<(SpoolReader, AttemptNo)> = None;
+    let (mut has_output, mut has_complaints) = (false, false);
     loop {
         journal.advance(|_| Ok(()))?;
         let Some(task) = journal.run.task_by_id(&id) else {
@@ -277,7 +278,11 @@ fn raw(context: &Context, target: &Target, n: Option<AttemptNo>, follow: bool) -
                 match reader.next_frame() {
                     Ok(None) => break,
                     Ok(Some(frame)) => match frame.kind {
-                        FrameKind::Stdout => out.write(frame.data)?,
+                        FrameKind::Stdout => {
+                            has_output = true;
+                            out.write(frame.data)?;
+                        }
+                        FrameKind::Stderr => has_complaints = true,
                         FrameKind::End => ended = true,
                         _ => {}
                     },
@@ -295,6 +300,12 @@ fn raw(context: &Context, target: &Target, n: Option<AttemptNo>, follow: bool) -
         if ended || over || !follow || !out.is_open() {
             if open.is_none() {
                 print::note(context, "nothing was written yet");
+            } else if has_complaints && !has_output {
+                let text = format!(
+                    "all that it wrote is on standard error: `windlass logs {}/{id}`",
+                    journal.run.id
+                );
+                print::note(context, &text);
             }
             return Ok(0);
         }
