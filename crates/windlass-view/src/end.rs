@@ -367,7 +367,7 @@ pub(crate) fn why(command: &str) -> &'static str {
             "retry" => "new attempts of what failed",
             "resume" => "go on with what is not finished",
             "logs" => "all of its output",
-            "show" => "the result and where it is",
+            "show" => "everything about it",
             "attach" => "watch again",
             "cancel" => "stop it",
             "answer" => "answer",

@@ -11,6 +11,9 @@ const LABEL: usize = 11;
 /// Below this width a label stands on a line of its own.
 pub(crate) const STACK_BELOW: usize = 44;
 
+/// As many lines as a text needs; a narrow frame takes more of them.
+pub(crate) const WHOLE: usize = usize::MAX / 4;
+
 /// Collects labelled lines of at most `width` cells.
 pub(crate) struct Fields {
     width: usize,

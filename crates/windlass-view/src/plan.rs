@@ -1,6 +1,6 @@
 //! What a run would do: the answer to `run --dry-run`.
 
-use crate::fields::{Fields, STACK_BELOW, joined};
+use crate::fields::{Fields, STACK_BELOW, WHOLE, joined};
 use crate::human;
 use crate::line::Line;
 use crate::model::Look;
@@ -39,7 +39,7 @@ pub fn plan(plan: &PlanDoc, look: &Look) -> Vec<Line> {
     f.segments("cap", caps);
     f.field("at worst", Line::of(Tone::Plain, human::plural(plan.worst_case_starts, "start", "starts")));
     for notice in &plan.notices {
-        f.text("note", Tone::Warn, notice, usize::MAX / 4);
+        f.text("note", Tone::Warn, notice, WHOLE);
     }
     f.line(Line::new());
     for part in text::wrap("nothing was started", look.width) {

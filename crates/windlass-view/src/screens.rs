@@ -100,6 +100,9 @@ fn texts_of_looking_commands() {
             .into(),
     };
     let mut proven = sample::proven();
+    for result in proven.tasks.iter_mut().filter_map(|t| t.result.as_mut()) {
+        result.path = format!("{}/{}", folder.path, result.path);
+    }
     proven.run.folder = Some(folder);
     check("show", &proven, crate::show::show);
     check("graph", &sample::running(), |v, l| crate::graph::tree(&crate::graph::run_nodes(v), l));

@@ -1,7 +1,7 @@
 //! `status`, `show` and the evidence of a run as text.
 
 use crate::end;
-use crate::fields::Fields;
+use crate::fields::{Fields, WHOLE};
 use crate::human;
 use crate::line::Line;
 use crate::model::{Look, RunView, TaskRow};
@@ -10,7 +10,7 @@ use crate::start;
 use crate::text;
 use crate::theme::{Tone, light_mark};
 use crate::watch;
-use windlass_api::status::EvidenceDoc;
+use windlass_api::status::{EvidenceDoc, RunDoc};
 use windlass_events::{RunStatus, TaskStatus};
 
 /// Where a run stands: verdict, tasks, what it waits for or why it stopped, totals, what to type next.
@@ -35,7 +35,7 @@ pub fn status(view: &RunView<'_>, look: &Look) -> Vec<Line> {
         f.line(Line::new());
         end::explanation(&mut f, view, 8);
     }
-    next(&mut f, view);
+    next(&mut f, view, false);
     f.into_lines()
 }
 
@@ -56,7 +56,7 @@ pub fn show(view: &RunView<'_>, look: &Look) -> Vec<Line> {
     tasks(&mut f, view, width);
     results(&mut f, view, look);
     folder(&mut f, view, look);
-    next(&mut f, view);
+    next(&mut f, view, true);
     f.into_lines()
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn facts(f: &mut Fields, view: &RunView<'_>, look: &Look) {
     }
     end::explanation(f, view, 20);
     for notice in &run.notices {
-        f.text("note", Tone::Warn, notice.trim(), 2);
+        f.text("note", Tone::Warn, notice.trim(), WHOLE);
     }
 }
 
@@ -85,7 +85,7 @@ pub fn evidence(view: &RunView<'_>, look: &Look) -> Vec<Line> {
         f.line(Line::new());
         f.line(task_title(row));
         for evidence in &row.task.evidence {
-            one_evidence(&mut f, evidence, look);
+            one_evidence(&mut f, view.run, evidence, look);
         }
     }
     f.into_lines()
@@ -98,7 +98,7 @@ fn task_title(row: &TaskRow<'_>) -> Line {
     title
 }
 
-fn one_evidence(f: &mut Fields, evidence: &EvidenceDoc, look: &Look) {
+fn one_evidence(f: &mut Fields, run: &RunDoc, evidence: &EvidenceDoc, look: &Look) {
     let after = light_mark(evidence.after);
     let mut line = Line::new();
     line.space(2).glyph(after).space(1).push(Tone::Dim, &evidence.kind);
@@ -126,7 +126,7 @@ fn one_evidence(f: &mut Fields, evidence: &EvidenceDoc, look: &Look) {
         }
     }
     if let Some(path) = &evidence.path {
-        f.line(Line::of(Tone::Dim, format!("    {}", look.path(path))));
+        f.line(Line::of(Tone::Dim, format!("    {}", place(run, path, look))));
     }
 }
 
@@ -203,7 +203,7 @@ fn results(f: &mut Fields, view: &RunView<'_>, look: &Look) {
         if at == 0 {
             f.line(Line::new());
         }
-        let mut line = Line::of(Tone::Plain, look.path(&result.path));
+        let mut line = Line::of(Tone::Plain, place(view.run, &result.path, look));
         line.push(Tone::Dim, format!("  {}", human::bytes(result.bytes)));
         if result.redacted {
             line.push(Tone::Warn, ", secrets replaced");
@@ -219,15 +219,28 @@ fn results(f: &mut Fields, view: &RunView<'_>, look: &Look) {
     }
 }
 
+/// A path as people find it: below the run's folder, which is named once, else whole.
+fn place(run: &RunDoc, path: &str, look: &Look) -> String {
+    let below = run.folder.as_ref().and_then(|f| path.strip_prefix(f.path.as_str())?.strip_prefix('/'));
+    below.map_or_else(|| look.path(path).into_owned(), str::to_owned)
+}
+
 /// Where everything of the run is, and what there is.
 fn folder(f: &mut Fields, view: &RunView<'_>, look: &Look) {
     let Some(folder) = &view.run.folder else { return };
+    if view.rows.iter().all(|row| row.task.result.is_none()) {
+        f.line(Line::new());
+    }
     f.field("folder", Line::of(Tone::Plain, look.path(&folder.path)));
     f.segments("folder", folder.contents.iter().map(|name| Line::of(Tone::Dim, name)).collect());
 }
 
-fn next(f: &mut Fields, view: &RunView<'_>) {
-    let next = end::next_commands(view);
+/// What to type next; `shown` when it stands below everything that `show` would tell.
+fn next(f: &mut Fields, view: &RunView<'_>, shown: bool) {
+    let mut next = end::next_commands(view);
+    if shown {
+        next.retain(|(command, _)| !command.starts_with("windlass show "));
+    }
     if !next.is_empty() {
         f.line(Line::new());
         end::commands(f, &next, next.len());
