@@ -11,6 +11,8 @@ mod daemon_killed;
 mod environment;
 #[path = "crash/full_disk.rs"]
 mod full_disk;
+#[path = "crash/leases.rs"]
+mod leases;
 #[path = "crash/parts_killed.rs"]
 mod parts_killed;
 #[path = "crash/unanswered.rs"]

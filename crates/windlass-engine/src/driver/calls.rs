@@ -63,8 +63,8 @@ pub(crate) enum Ready {
     NotOpened(RunId),
     /// A run cannot be opened now; the disk or a lock is in the way.
     OpenLater(RunId),
-    /// Runs of a project that are not finished.
-    Unfinished(Vec<RunId>),
+    /// Runs of a project that are not finished, each with the epoch of its lease.
+    Unfinished(Vec<(RunId, u64)>),
     /// Nothing more to do.
     Over,
 }

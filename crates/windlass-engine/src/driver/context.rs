@@ -37,6 +37,10 @@ pub(crate) enum Msg {
     TreeLeased { root: String, run: RunId, lease: windlass_store::Lease },
     /// Requests were left with runs that are led here.
     Left(Vec<(RunId, Vec<windlass_store::StoredRequest>)>),
+    /// The lease of a tree is not this engine's any more.
+    TreeLost(String),
+    /// A run has the turn in a tree that is wanted here, and nobody leads it.
+    Meet(RunId),
     /// Workers can no longer be started from here.
     NurseryGone,
     /// Leave.

@@ -21,6 +21,7 @@ pub mod projects;
 mod requests;
 mod spare;
 pub mod trees;
+mod turns;
 pub mod watch;
 
 pub use context::{EngineOptions, successor};
@@ -67,6 +68,8 @@ pub(crate) struct Loop {
     indexed: BTreeMap<RunId, (windlass_events::RunStatus, windlass_events::Proof)>,
     /// Leases of trees, by root.
     tree_leases: BTreeMap<String, (RunId, windlass_store::Lease)>,
+    /// When somebody was last asked to lead a run that has a turn wanted here.
+    met: BTreeMap<RunId, Instant>,
     /// Runs whose live picture changed since it was last sent.
     to_show: std::collections::BTreeSet<RunId>,
     /// Runs to be read again, and when.
@@ -102,6 +105,7 @@ impl Loop {
             watchers: BTreeMap::new(),
             indexed: BTreeMap::new(),
             tree_leases: BTreeMap::new(),
+            met: BTreeMap::new(),
             to_show: std::collections::BTreeSet::new(),
             reopen: BTreeMap::new(),
             opening: BTreeMap::new(),
@@ -301,6 +305,8 @@ impl Loop {
             Msg::TreeLeased { root, run, lease } => {
                 self.tree_leases.insert(root, (run, lease));
             }
+            Msg::TreeLost(root) => self.tree_lost(root, inputs),
+            Msg::Meet(run) => self.meet(run),
             Msg::Left(left) => {
                 for (run, requests) in left {
                     self.take_left(run, requests, inputs);

@@ -2,14 +2,16 @@
 
 use super::Loop;
 use super::calls::{self, Ready, Then};
-use super::context::now;
+use super::context::{Ctx, now};
 use super::copying::Copy;
 use super::requests::Pending;
 use crate::machine::In;
+use std::path::Path;
 use windlass_api::Request;
 use windlass_api::request::ShellEnv;
 use windlass_core::Input;
 use windlass_events::RunId;
+use windlass_store::{LeaseName, ReadStore, StoreError};
 
 /// How long until a run that could not be opened is tried again, in milliseconds.
 const REOPEN_MS: i64 = 1_000;
@@ -25,9 +27,7 @@ impl Loop {
 
     pub(super) fn visit_project(&mut self, dir: std::path::PathBuf) {
         self.visits += 1;
-        self.slowly(move |ctx| {
-            Ready::Unfinished(crate::query::unfinished(ctx.projects.paths(), &dir).unwrap_or_default())
-        });
+        self.slowly(move |ctx| Ready::Unfinished(unfinished(ctx, &dir).unwrap_or_default()));
     }
 
     /// Opens a run that is not led here, for a request or for itself. A run that another engine leads is left to it.
@@ -89,7 +89,11 @@ impl Loop {
             }
             Ready::Unfinished(runs) => {
                 self.visits -= 1;
-                for run in runs {
+                for (run, epoch) in runs {
+                    if self.machine.epoch(run).is_some_and(|ours| epoch > ours) {
+                        // Its lease was taken while this engine stood still, which nothing has told it yet.
+                        self.step([In::Gone(run)]);
+                    }
                     self.open(run, None);
                 }
             }
@@ -118,7 +122,7 @@ impl Loop {
             }
         }
         if let Some(dir) =
-            crate::query::project_dir(self.ctx.projects.paths(), self.ctx.git(), std::path::Path::new(cwd))
+            crate::query::project_dir(self.ctx.projects.paths(), self.ctx.git(), Path::new(cwd))
         {
             self.visit_project(dir);
         }
@@ -137,4 +141,12 @@ impl Loop {
     pub(super) fn found_all(&self) -> bool {
         self.visits == 0 && self.opening.is_empty()
     }
+}
+
+/// The unfinished runs of a project, each with the epoch of its lease.
+fn unfinished(ctx: &Ctx, dir: &Path) -> Result<Vec<(RunId, u64)>, StoreError> {
+    let reader = crate::query::reader(ctx.projects.paths(), dir)?;
+    let epoch = |run| Ok(reader.lease(&LeaseName::Run(run))?.map_or(0, |lease| lease.epoch));
+    let runs = crate::query::unfinished(ctx.projects.paths(), dir)?;
+    runs.into_iter().map(|run| Ok((run, epoch(run)?))).collect()
 }

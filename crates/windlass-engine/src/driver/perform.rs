@@ -1,7 +1,7 @@
 //! Doing what the machine says.
 
 use crate::driver::attempt::{self, Order};
-use crate::driver::context::{Key, LiveCell, Msg, now};
+use crate::driver::context::{Key, LiveCell, Msg};
 use crate::driver::copying::Copy;
 use crate::driver::expand::{self, Source};
 use crate::driver::launch::Job;
@@ -14,7 +14,10 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 use windlass_core::{Effect, FOLD_VERSION, Input};
 use windlass_events::{RunId, RunStatus, Seq};
-use windlass_store::{Append, AppendError, LeaseError, LeaseName, Record, Store};
+use windlass_store::{Append, AppendError, Lease, LeaseName, Record, Store};
+
+/// The tree that a part of a commit takes the turn in, with its lease.
+type RestsOn = Option<(String, Lease)>;
 
 /// A run of fewer events than this is folded as fast as its snapshot is read.
 const SNAPSHOT_WORTH: Seq = 200;
@@ -59,12 +62,18 @@ impl Loop {
             results: Vec<Option<Result<Seq, CommitFailure>>>,
         }
         let count = parts.len();
-        let mut by_project: BTreeMap<PathBuf, Vec<(usize, Part)>> = BTreeMap::new();
+        let mut by_project: BTreeMap<PathBuf, Vec<(usize, Part, RestsOn)>> = BTreeMap::new();
         let mut results = vec![None; count];
         for (i, part) in parts.into_iter().enumerate() {
-            match self.homes.get(&part.run) {
-                Some(home) => by_project.entry(home.project.dir.clone()).or_default().push((i, part)),
-                None => results[i] = Some(Err(CommitFailure::Fenced("its home is gone".into()))),
+            match (self.homes.get(&part.run), self.rests_on(&part)) {
+                (Some(home), Ok(lease)) => {
+                    by_project.entry(home.project.dir.clone()).or_default().push((i, part, lease));
+                }
+                (Some(_), Err(root)) => {
+                    self.ctx.tell(Msg::TreeLost(root));
+                    results[i] = Some(Err(CommitFailure::Conflict("its tree is another engine's".into())));
+                }
+                (None, _) => results[i] = Some(Err(CommitFailure::Fenced("its home is gone".into()))),
             }
         }
         let gather = Arc::new(Mutex::new(Gather { left: by_project.len(), results }));
@@ -82,17 +91,26 @@ impl Loop {
         }
         for (_, parts) in by_project {
             let Some(project) =
-                parts.first().and_then(|(_, p)| self.homes.get(&p.run)).map(|h| h.project.clone())
+                parts.first().and_then(|(_, p, _)| self.homes.get(&p.run)).map(|h| h.project.clone())
             else {
                 continue;
             };
             let (gather, ctx) = (gather.clone(), self.ctx.clone());
             project.post(move |store| {
-                let places: Vec<usize> = parts.iter().map(|(i, _)| *i).collect();
-                let appends = parts.into_iter().map(|(_, p)| append(p)).collect();
+                let mut appends = Vec::with_capacity(parts.len());
+                let mut places = Vec::with_capacity(parts.len());
+                for (i, part, rests_on) in parts {
+                    let (root, lease) = rests_on.unzip();
+                    places.push((i, root));
+                    appends.push(append(part, lease));
+                }
                 let done = store.append(appends);
                 let mut gather = gather.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                for (i, result) in places.into_iter().zip(done) {
+                for ((i, root), result) in places.into_iter().zip(done) {
+                    if let (Err(AppendError::Unheld { .. }), Some(root)) = (&result, root) {
+                        // Told first, so that the run is read again knowing that.
+                        ctx.tell(Msg::TreeLost(root));
+                    }
                     gather.results[i] = Some(result.map_err(failure));
                 }
                 gather.left -= 1;
@@ -215,54 +233,9 @@ impl Loop {
             let _ = store.put_snapshot(run, &snapshot);
         });
     }
-
-    fn want_tree(&mut self, root: String) {
-        let run = self.machine.runs().find(|r| r.spec.tree.root == root).map(|r| r.id);
-        let Some((run, home)) = run.and_then(|run| Some((run, self.homes.get(&run)?.clone()))) else {
-            // Asked for a run that is being read again: without an answer the machine would never ask again.
-            let holder = Some("a run that is being read".to_owned());
-            self.ctx.tell(Msg::In(In::Tree { root, holder }));
-            return;
-        };
-        let ctx = self.ctx.clone();
-        tokio::task::spawn_blocking(move || {
-            let Some(name) = tree_name(&root) else { return };
-            let result = ctx.projects.lease(&home.project, name, now());
-            let holder = match result {
-                Ok(lease) => {
-                    ctx.tell(Msg::TreeLeased { root: root.clone(), run, lease });
-                    None
-                }
-                Err(LeaseError::Held(held)) => Some(format!("another engine ({})", held.owner.address)),
-                Err(e) => Some(format!("the store ({e})")),
-            };
-            ctx.tell(Msg::In(In::Tree { root, holder }));
-        });
-    }
-
-    fn free_tree(&mut self, root: &str) {
-        if let Some((run, lease)) = self.tree_leases.remove(root) {
-            let project = self
-                .homes
-                .get(&run)
-                .map(|h| h.project.clone())
-                .or_else(|| self.ctx.projects.project_of(run).ok());
-            if let Some(project) = project {
-                project.post(move |store| {
-                    // Ours to give back or gone already.
-                    let _ = store.release(&lease);
-                });
-            }
-        }
-    }
 }
 
-/// The name of a tree's lease: a hash of its root, since a path may hold anything.
-fn tree_name(root: &str) -> Option<LeaseName> {
-    windlass_store::TreeId::parse(&blake3::hash(root.as_bytes()).to_hex().as_str()[..32]).map(LeaseName::Tree)
-}
-
-fn append(part: Part) -> Append {
+fn append(part: Part, rests_on: Option<Lease>) -> Append {
     let records = part
         .events
         .into_iter()
@@ -276,7 +249,7 @@ fn append(part: Part) -> Append {
         sync: part.sync,
         index: None,
         consumes: part.consumes,
-        holding: Vec::new(),
+        holding: rests_on.into_iter().collect(),
     }
 }
 
