@@ -208,10 +208,20 @@ pub(crate) fn open(ctx: &Ctx, run: RunId, original: Option<Request>, then: Optio
                 let reply = match then {
                     Then::Ask { reply, .. } | Then::Undo { reply, .. } | Then::Remove { reply } => reply,
                 };
-                answer(reply, Err(open_error(&e)));
+                answer(reply, ask_older(ctx, run, original, &e));
             }
             if may_pass(&e) { Ready::OpenLater(run) } else { Ready::NotOpened(run) }
         }
+    }
+}
+
+/// What becomes of a request for a run that cannot be opened: an older engine that keeps its store from being migrated may lead it.
+fn ask_older(ctx: &Ctx, run: RunId, original: Option<Request>, e: &OpenError) -> Result<Reply, ApiError> {
+    let waits = matches!(e, OpenError::Store(windlass_store::StoreError::MigrationWaits { .. }));
+    let leader = || stored::leader(ctx.projects.paths(), run).ok().flatten();
+    match original.filter(|_| waits).and_then(|request| Some((request, leader()?))) {
+        Some((request, leader)) => forward(ctx, run, &leader.address, request),
+        None => Err(open_error(e)),
     }
 }
 

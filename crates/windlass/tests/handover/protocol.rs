@@ -5,6 +5,7 @@ use crate::world::World;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver};
 
 const OWN: &str = env!("CARGO_PKG_VERSION");
@@ -14,7 +15,11 @@ fn foreign(world: &World, version: &'static str, protocol: u32) -> Receiver<Valu
     let run = world.user.home().join("run");
     std::fs::create_dir_all(&run).unwrap();
     std::fs::set_permissions(&run, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-    let socket = run.join("daemon.sock");
+    engine_at(run.join("daemon.sock"), version, protocol)
+}
+
+/// An engine that answers at a socket, and what it was asked.
+pub(crate) fn engine_at(socket: PathBuf, version: &'static str, protocol: u32) -> Receiver<Value> {
     let listener = UnixListener::bind(&socket).unwrap();
     let (tell, asked) = mpsc::channel();
     std::thread::spawn(move || {
@@ -36,6 +41,7 @@ fn foreign(world: &World, version: &'static str, protocol: u32) -> Receiver<Valu
                     }
                     "hand_over" => (json!("left"), true),
                     "stop" => (json!("ok"), true),
+                    "cancel" => (json!({ "done": { "run": request["with"]["run"], "seq": 9 } }), false),
                     other => panic!("asked for {other}, which is not of every protocol"),
                 };
                 if op != "hello" {

@@ -1,6 +1,7 @@
 //! What an older program does with a newer store, and a newer one with an older store.
 
-use crate::versions::{STEPS, assert_says, leaders, speaking};
+use crate::protocol::engine_at;
+use crate::versions::{OLDER, STEPS, assert_says, leaders, speaking};
 use crate::world::{World, run_state};
 use rusqlite::Connection;
 use std::fs::File;
@@ -146,4 +147,35 @@ fn an_older_database_is_migrated_when_the_older_engine_has_ended() {
     world.check_all_said_once(&run);
     let list = world.user.json(["list", "--json"]);
     assert_eq!(list["runs"][0]["workflow"], "count", "{list}");
+}
+
+/// The older engine that keeps a database from being migrated leads a run there itself: it is asked what concerns that run.
+#[test]
+fn what_concerns_a_run_of_the_older_engine_reaches_it() {
+    let world = speaking();
+    let run = world.start("count");
+    world.wait_started(&STEPS);
+    world.user.run(["daemon", "stop"]).expect_code(0);
+    let database = world.database(&run);
+    downgrade(&database);
+    let (engine, name) = other_engine(&world);
+    let socket = world.user.home().join("run/inline-4000000.sock");
+    let asked = engine_at(socket.clone(), OLDER, 1);
+    let raw = Connection::open(&database).unwrap();
+    let lease = "UPDATE leases SET owner = ?1, address = ?2 WHERE name = ?3";
+    let changed = raw.execute(lease, [name, socket.to_str().unwrap(), &format!("run/{run}")]).unwrap();
+    assert_eq!(changed, 1);
+
+    let cancel = world.user.spawn(["cancel", &run]);
+    let request = asked.recv().unwrap();
+    assert_eq!((&request["op"], &request["with"]["run"]), (&"cancel".into(), &run.as_str().into()));
+    assert_eq!(pragma(&database), 1);
+    // It ends without having done it: the next engine migrates and leads, and the one who asked asks no more.
+    drop(cancel);
+    drop(engine);
+    world.user.wait_for(&run, "the next engine", |e| leaders(e).len() >= 2);
+    assert_eq!(pragma(&database), 2);
+    world.set("go");
+    world.user.run(["wait", &run]).expect_code(0);
+    world.check_all_said_once(&run);
 }
