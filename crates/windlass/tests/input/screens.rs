@@ -180,13 +180,15 @@ fn what_looks_fits_every_width() {
                 &["skills"],
                 &["config", "list"],
                 &["config", "path"],
-                &["trust", "--show"],
                 &["validate"],
                 &["daemon", "status"],
                 &["run", "--dry-run", "--team", "crew", GOAL],
                 &["status", "nope"],
-                // Elsewhere its commands stand on one line each, to be copied.
-                if columns == 20 { &["doctor"] } else { &["version"] },
+                &["version"],
+                &[],
+                // Where there is room its commands stand on one line each, to be copied.
+                if columns == 20 { &["doctor"][..] } else { &["daemon"] },
+                &["trust", "--show"],
             ] {
                 let (code, _, raw) = windlass.terminal(args, 200, columns).wait_all();
                 assert!([0, 1, 2, 5].contains(&code), "{args:?}: {code}");

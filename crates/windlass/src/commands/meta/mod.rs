@@ -46,6 +46,6 @@ pub(crate) fn version(context: &Context) -> Result<u8, ApiError> {
     for (name, n) in numbers {
         line.push(Tone::Dim, format!(" · {name} {n}"));
     }
-    print::lines(context, &[line])?;
+    print::wrapped(context, vec![line], 2)?;
     Ok(0)
 }
