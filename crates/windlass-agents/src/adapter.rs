@@ -12,22 +12,35 @@ pub trait Adapter: Send + Sync {
     fn kind(&self) -> RuntimeKind;
 
     /// Name of the program to look for on `PATH`; `None` when the runtime has no program of its own.
-    fn program(&self) -> Option<&'static str>;
+    fn program(&self) -> Option<&'static str> {
+        None
+    }
 
     /// The command that installs the program or mends a missing one, for people; empty without a program.
-    fn install_hint(&self) -> &'static str;
+    fn install_hint(&self) -> &'static str {
+        ""
+    }
 
-    /// What to ask the program before a run is created. Nothing in it may cost a token.
-    fn probe(&self, request: &ProbeRequest) -> ProbePlan;
+    /// What to ask the program before a run is created: nothing without one. Nothing in it may cost a token.
+    fn probe(&self, request: &ProbeRequest) -> ProbePlan {
+        let _ = request;
+        ProbePlan::default()
+    }
 
     /// Reads the answers, one per [`ProbePlan::steps`] in the same order.
     ///
     /// # Errors
     /// When the program is broken, too old, or cannot sign in to the models that are wanted.
-    fn probed(&self, request: &ProbeRequest, answers: &[ProbeAnswer]) -> Result<Probed, ProbeError>;
+    fn probed(&self, request: &ProbeRequest, answers: &[ProbeAnswer]) -> Result<Probed, ProbeError> {
+        let _ = (request, answers);
+        Ok(Probed::default())
+    }
 
     /// What this runtime can do in that version. Engine and views ask this, never the runtime's name.
-    fn capabilities(&self, version: &str) -> Capabilities;
+    fn capabilities(&self, version: &str) -> Capabilities {
+        let _ = version;
+        Capabilities::default()
+    }
 
     /// How to start the program for a task.
     ///

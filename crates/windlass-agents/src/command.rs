@@ -4,13 +4,11 @@
 //! byte for byte, whatever the bytes, up to [`RESULT_LIMIT`]; more than that and the ending says that it is not all.
 
 use crate::adapter::{
-    Adapter, Capabilities, Launch, LaunchError, LaunchRequest, StartPlan, Stdin, StopPlan, common_env,
-    prompt_file,
+    Adapter, Launch, LaunchError, LaunchRequest, StartPlan, Stdin, StopPlan, common_env, prompt_file,
 };
 use crate::ending::{Ending, Said, WorkerEnd, conclude};
 use crate::event::{Parser, STATE_LIMIT, Stream, WorkerEvent};
 use crate::lines::{Keep, Line, Lines};
-use crate::probe::{ProbeAnswer, ProbeError, ProbePlan, ProbeRequest, Probed};
 use crate::text::{LINE_LIMIT, one_line, tail};
 use serde::{Deserialize, Serialize};
 use windlass_events::{RuntimeKind, Usage};
@@ -21,34 +19,13 @@ pub const RESULT_LIMIT: usize = 4 * 1024 * 1024;
 const VERSION: u32 = 1;
 const STDERR_TAIL: usize = 2_000;
 
-/// The adapter.
+/// The adapter. It is not probed: running a command to see whether it runs would already be the work.
 #[derive(Debug, Clone, Copy)]
 pub struct Command;
 
 impl Adapter for Command {
     fn kind(&self) -> RuntimeKind {
         RuntimeKind::Command
-    }
-
-    fn program(&self) -> Option<&'static str> {
-        None
-    }
-
-    fn install_hint(&self) -> &'static str {
-        ""
-    }
-
-    fn probe(&self, _: &ProbeRequest) -> ProbePlan {
-        // Running it to see whether it runs would already be the work.
-        ProbePlan::default()
-    }
-
-    fn probed(&self, _: &ProbeRequest, _: &[ProbeAnswer]) -> Result<Probed, ProbeError> {
-        Ok(Probed::default())
-    }
-
-    fn capabilities(&self, _: &str) -> Capabilities {
-        Capabilities::default()
     }
 
     fn launch(&self, request: &LaunchRequest) -> Result<Launch, LaunchError> {

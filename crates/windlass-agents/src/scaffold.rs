@@ -1,9 +1,8 @@
 //! Renders prompts and starts nothing: to see what a run would ask of its agents without paying for it.
 
-use crate::adapter::{Adapter, Capabilities, Launch, LaunchError, LaunchRequest, prompt_file};
+use crate::adapter::{Adapter, Launch, LaunchError, LaunchRequest, prompt_file};
 use crate::ending::{Ending, Said, WorkerEnd, conclude};
 use crate::event::{Parser, Stream, WorkerEvent};
-use crate::probe::{ProbeAnswer, ProbeError, ProbePlan, ProbeRequest, Probed};
 use windlass_events::{RuntimeKind, Usage};
 
 /// The adapter.
@@ -13,26 +12,6 @@ pub struct Scaffold;
 impl Adapter for Scaffold {
     fn kind(&self) -> RuntimeKind {
         RuntimeKind::Scaffold
-    }
-
-    fn program(&self) -> Option<&'static str> {
-        None
-    }
-
-    fn install_hint(&self) -> &'static str {
-        ""
-    }
-
-    fn probe(&self, _: &ProbeRequest) -> ProbePlan {
-        ProbePlan::default()
-    }
-
-    fn probed(&self, _: &ProbeRequest, _: &[ProbeAnswer]) -> Result<Probed, ProbeError> {
-        Ok(Probed::default())
-    }
-
-    fn capabilities(&self, _: &str) -> Capabilities {
-        Capabilities::default()
     }
 
     fn launch(&self, request: &LaunchRequest) -> Result<Launch, LaunchError> {

@@ -14,7 +14,7 @@ pub fn clip(text: &str, limit: usize) -> String {
     if text.len() <= limit {
         return text.to_owned();
     }
-    format!("{}…", &text[..floor(text, limit)])
+    format!("{}…", &text[..text.floor_char_boundary(limit)])
 }
 
 /// Beginning and end of a text within about `limit` bytes, and whether something is left out.
@@ -22,14 +22,14 @@ pub fn head_and_tail(text: &str, limit: usize) -> (String, bool) {
     if text.len() <= limit {
         return (text.to_owned(), false);
     }
-    let head = floor(text, limit / 2);
-    let tail = ceil(text, text.len() - limit / 2);
+    let head = text.floor_char_boundary(limit / 2);
+    let tail = text.ceil_char_boundary(text.len() - limit / 2);
     (format!("{}\n… ({} bytes left out) …\n{}", &text[..head], tail - head, &text[tail..]), true)
 }
 
 /// The last `limit` bytes of a text, cut between characters.
 pub fn tail(text: &str, limit: usize) -> &str {
-    if text.len() <= limit { text } else { &text[ceil(text, text.len() - limit)..] }
+    if text.len() <= limit { text } else { &text[text.ceil_char_boundary(text.len() - limit)..] }
 }
 
 /// One line without control bytes, terminal sequences or direction marks, at most `limit` characters.
@@ -103,20 +103,6 @@ fn skip_escape(chars: &mut std::str::Chars<'_>) {
 /// Characters that are not shown but change how the rest is.
 const fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
-
-fn floor(text: &str, mut at: usize) -> usize {
-    while at > 0 && !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
-}
-
-fn ceil(text: &str, mut at: usize) -> usize {
-    while at < text.len() && !text.is_char_boundary(at) {
-        at += 1;
-    }
-    at
 }
 
 #[cfg(test)]

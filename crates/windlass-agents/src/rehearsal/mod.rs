@@ -19,7 +19,7 @@ use crate::adapter::{
     prompt_file,
 };
 use crate::event::Parser;
-use crate::probe::{ModelInfo, ProbeAnswer, ProbeError, ProbePlan, ProbeRequest, Probed};
+use crate::probe::{ModelInfo, ProbeAnswer, ProbeError, ProbeRequest, Probed};
 use windlass_events::RuntimeKind;
 
 /// What a rehearsal calls its model.
@@ -32,18 +32,6 @@ pub struct Rehearsal;
 impl Adapter for Rehearsal {
     fn kind(&self) -> RuntimeKind {
         RuntimeKind::Rehearsal
-    }
-
-    fn program(&self) -> Option<&'static str> {
-        None
-    }
-
-    fn install_hint(&self) -> &'static str {
-        ""
-    }
-
-    fn probe(&self, _: &ProbeRequest) -> ProbePlan {
-        ProbePlan::default()
     }
 
     fn probed(&self, _: &ProbeRequest, _: &[ProbeAnswer]) -> Result<Probed, ProbeError> {
