@@ -33,7 +33,7 @@ pub(crate) fn replay(context: &Context, args: &ReplayArgs) -> Result<u8, ApiErro
     }
     let id = names::to_look(context, args.run.as_deref())?;
     let reader = journal::reader(context, id)?;
-    let (events, damage) = read(&reader, id)?;
+    let Stored { events, damage } = read(&reader, id)?;
     let is_cut = damage.is_some();
     if events.is_empty() && damage.is_none() {
         return Err(ApiError::new(ErrorKind::Usage, format!("there is no run {id} on this machine")));
@@ -87,6 +87,13 @@ pub(crate) fn replay(context: &Context, args: &ReplayArgs) -> Result<u8, ApiErro
     })
 }
 
+/// What there is of a journal.
+struct Stored {
+    /// Its events, up to the first that cannot be read.
+    events: Vec<(Millis, Event)>,
+    damage: Option<Damage>,
+}
+
 /// What cannot be read of a journal.
 struct Damage {
     seq: Seq,
@@ -94,8 +101,8 @@ struct Damage {
     bytes: Option<Vec<u8>>,
 }
 
-/// The events of a run, up to the first that cannot be read.
-fn read(reader: &SqliteReader, run: RunId) -> Result<(Vec<(Millis, Event)>, Option<Damage>), ApiError> {
+/// Reads the journal of a run.
+fn read(reader: &SqliteReader, run: RunId) -> Result<Stored, ApiError> {
     let mut events: Vec<(Millis, Event)> = Vec::new();
     let mut limit = PAGE;
     loop {
@@ -110,12 +117,13 @@ fn read(reader: &SqliteReader, run: RunId) -> Result<(Vec<(Millis, Event)>, Opti
                 }
                 // What SQLite itself cannot read is said by the reason.
                 let bytes = reader.bytes_at(run, found.seq).ok().flatten();
-                return Ok((events, Some(Damage { seq: found.seq, reason: found.reason, bytes })));
+                let damage = Some(Damage { seq: found.seq, reason: found.reason, bytes });
+                return Ok(Stored { events, damage });
             }
             Err(e) => return Err(missing(e).hint("`windlass doctor` looks into it")),
         };
         if page.is_empty() {
-            return Ok((events, None));
+            return Ok(Stored { events, damage: None });
         }
         for stored in page {
             match Event::from_json(&stored.body) {
@@ -123,7 +131,8 @@ fn read(reader: &SqliteReader, run: RunId) -> Result<(Vec<(Millis, Event)>, Opti
                 Err(e) => {
                     let reason = format!("it is no event that this version knows: {e}");
                     let bytes = Some(stored.body.into_bytes());
-                    return Ok((events, Some(Damage { seq: stored.seq, reason, bytes })));
+                    let damage = Some(Damage { seq: stored.seq, reason, bytes });
+                    return Ok(Stored { events, damage });
                 }
             }
         }
