@@ -84,6 +84,20 @@ pub(super) const fn subject(event: &Event) -> Option<&TaskId> {
     }
 }
 
+/// The task that is the only one an event can move: of what happens most. Any other may move any, and is looked at so.
+pub(super) const fn moves_only(event: &Event) -> Option<&TaskId> {
+    match event {
+        Event::AttemptStarted { task, .. }
+        | Event::AttemptObserved { task, .. }
+        | Event::AttemptEnded { task, .. }
+        | Event::AttemptLost { task, .. }
+        | Event::AttemptSwept { task, .. }
+        | Event::TreeKept { task, .. } => Some(task),
+        Event::GateStarted { key } | Event::GateEnded { key, .. } => key.task.as_ref(),
+        _ => None,
+    }
+}
+
 /// How many of the events are what one input means in this state, or why the first is none.
 pub(super) fn accepted(run: &Run, rest: &[(Millis, Event)]) -> Result<usize, String> {
     let Some((_, first)) = rest.first() else { return Ok(0) };

@@ -19,7 +19,7 @@
 mod inputs;
 mod worlds;
 
-use crate::decide::decide;
+use crate::decide::{BATCH, decide};
 use crate::run::Run;
 use crate::task::Phase;
 use inputs::Origin;
@@ -153,7 +153,7 @@ fn look(run: &Run, at: Millis, rest: &[(Millis, Event)], found: &mut Found<'_>) 
         }
     }
     if matches!(origin, Origin::Decision | Origin::Either) {
-        let line = rest.iter().take_while(|(_, e)| inputs::origin(e) != Origin::Input).count();
+        let line = rest.iter().take(BATCH).take_while(|(_, e)| inputs::origin(e) != Origin::Input).count();
         for world in worlds::all(run, rest) {
             let given = decide(run, at, &world);
             let same = given.iter().zip(rest).take_while(|(a, (_, b))| *a == b).count();
@@ -259,7 +259,8 @@ impl<'a> Replay<'a> {
             None => {}
             Some(at) => {
                 // What one step of the engine writes has one time.
-                let same_time = rest.iter().take_while(|(t, _)| (*t).max(run.updated_at) == at).count();
+                let same_time = |(t, _): &&(Millis, Event)| (*t).max(run.updated_at) == at;
+                let same_time = rest.iter().take(BATCH + 1).take_while(same_time).count();
                 if let Some(by) = look(run, at, rest.get(..same_time).unwrap_or_default(), &mut found) {
                     self.by = by;
                 }
@@ -292,34 +293,32 @@ impl<'a> Replay<'a> {
             let how = How::Illegal(e.to_string());
             Box::new(Difference { seq, recorded: Some(event.clone()), how })
         };
-        let (before, open) = match &mut self.run {
-            None => {
-                self.run = Some(Run::begin(self.id, at, event).map_err(illegal)?);
-                (None, BTreeSet::new())
-            }
-            Some(run) => {
-                let before = (Some(run.status()), run.open.clone());
-                run.apply(seq, at, event).map_err(illegal)?;
-                before
-            }
-        };
+        let before = self.run.as_ref().map(Run::status);
+        match &mut self.run {
+            None => self.run = Some(Run::begin(self.id, at, event).map_err(illegal)?),
+            Some(run) => run.apply(seq, at, event).map_err(illegal)?,
+        }
         self.next += 1;
         let by = match inputs::origin(event) {
             Origin::Input => By::Input,
             Origin::Decision => By::Decision,
             Origin::Either => self.by,
         };
-        let changes = self.changes(open);
+        let changes = self.changes(event);
         let after = self.run.as_ref().map_or(RunStatus::Queued, Run::status);
         Ok(Step { seq, at, event, by, changes, before, after })
     }
 
-    /// What the last event changed, among the tasks that were open before it and those that are.
-    fn changes(&mut self, mut open: BTreeSet<u32>) -> Vec<Change> {
+    /// What an event changed that was just folded.
+    fn changes(&mut self, event: &Event) -> Vec<Change> {
         let Some(run) = &self.run else { return Vec::new() };
-        open.extend(&run.open);
+        let all = u32::try_from(run.tasks.len()).unwrap_or(u32::MAX);
+        let looked_at = match inputs::moves_only(event).and_then(|id| run.position(id)) {
+            Some(at) => at..at.saturating_add(1),
+            None => 0..all,
+        };
         let mut changes = Vec::new();
-        for at in open {
+        for at in looked_at {
             let Some(task) = run.task(at) else { continue };
             let known = self.stands.get(at as usize);
             if known.is_some_and(|s| s.phase == task.phase) {

@@ -1,7 +1,8 @@
 //! What is said of a state, held against what follows from it: everything that goes on has a reason, the reason is the right one,
 //! and a journal is what the core makes of it.
 
-use windlass_core::replay::{By, Difference, How, Replay};
+use std::collections::BTreeMap;
+use windlass_core::replay::{By, Difference, How, Replay, Stand};
 use windlass_core::why::{Follows, Reason, why_run, why_task};
 use windlass_core::{Phase, Run, World, decide};
 use windlass_events::{Event, Millis, Proof, TaskId};
@@ -159,6 +160,7 @@ fn altered(event: &Event) -> Option<Event> {
 pub(crate) fn replays(journal: &[(Millis, Event)], run: &Run) {
     let mut replay = Replay::new(run.id, journal, true);
     let mut steps = 0;
+    let mut stands: BTreeMap<TaskId, Stand> = BTreeMap::new();
     while let Some(step) = replay.step() {
         let step = step.unwrap_or_else(|d| {
             let around: Vec<_> = journal.iter().skip((d.seq as usize).saturating_sub(6)).take(8).collect();
@@ -166,7 +168,15 @@ pub(crate) fn replays(journal: &[(Millis, Event)], run: &Run) {
         });
         steps += 1;
         assert_eq!(step.seq, steps);
+        for change in step.changes {
+            let before = stands.insert(change.task, change.after);
+            assert_eq!(before, change.before);
+        }
     }
     assert_eq!(steps as usize, journal.len());
     assert_eq!(replay.run(), Some(run));
+    for task in &run.tasks {
+        let stand = Stand { phase: task.phase.clone(), status: task.status() };
+        assert_eq!(stands.get(&task.spec.id), Some(&stand), "a change was not told");
+    }
 }
