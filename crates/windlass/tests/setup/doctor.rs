@@ -155,11 +155,12 @@ fn a_saved_state_that_lies_is_made_again() {
         })
         .unwrap();
     let bytes = b"{}".to_vec();
+    let fold = windlass.json(["version", "--json"])["fold"].as_u64().unwrap() as u32;
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&(head as u64).to_le_bytes()).update(&1u32.to_le_bytes()).update(&bytes);
+    hasher.update(&(head as u64).to_le_bytes()).update(&fold.to_le_bytes()).update(&bytes);
     db.execute(
-        "INSERT OR REPLACE INTO snapshots VALUES (?1, ?2, 1, ?3, ?4)",
-        rusqlite::params![no, head, hasher.finalize().as_bytes().to_vec(), bytes],
+        "INSERT OR REPLACE INTO snapshots VALUES (?1, ?2, ?3, ?4, ?5)",
+        rusqlite::params![no, head, fold, hasher.finalize().as_bytes().to_vec(), bytes],
     )
     .unwrap();
     drop(db);
