@@ -165,7 +165,7 @@ async fn connection(stream: UnixStream, engine: Engine, mut engine_done: tokio::
                     .and_then(|v| v.get("id").and_then(serde_json::Value::as_u64))
                     .unwrap_or(0);
                 let error = ApiError::new(ErrorKind::Usage, format!("the engine does not understand this request: {e}"))
-                    .hint("`windlass daemon stop` ends an older daemon; the next command starts one of this version");
+                    .hint("`windlass daemon restart` puts a daemon of the command's own version in the place of an older one");
                 let _ = to_client.send(Frame::Error { id, error });
             }
         }

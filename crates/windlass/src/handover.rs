@@ -15,8 +15,8 @@ use windlass_api::{ApiError, Client, ClientError, ErrorKind, Request};
 
 /// How long a daemon may take to make place: what it was asked before is done first, and a busy disk is waited for.
 const LEAVE_LIMIT: Duration = Duration::from_secs(20);
-/// How long the whole may take that another command does.
-const SEAT_LIMIT: Duration = Duration::from_secs(40);
+/// How long a whole hand-over may take, for whoever waits for it.
+pub(crate) const SEAT_LIMIT: Duration = Duration::from_secs(40);
 /// How often the seat is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 

@@ -90,7 +90,8 @@ pub(crate) fn is_gone(e: &ClientError) -> bool {
 /// # Errors
 /// As the engine refuses; and when who leads the run does not answer, and the request is kept for later ([`Reply::Stored`]).
 pub(crate) fn ask(context: &Context, request: &Request) -> Result<(Client, Reply), ApiError> {
-    let until = Instant::now() + START_LIMIT;
+    // One that hands over first does what it was asked before.
+    let until = Instant::now() + handover::SEAT_LIMIT;
     loop {
         match connect(context).and_then(|client| call(client, request)) {
             Ok((_, Reply::Stored { run, pid, .. })) => return Err(ApiError::stored(run, pid)),

@@ -56,6 +56,10 @@ impl Loop {
                 self.leave();
                 return calls::answer(reply, Ok(Reply::Ok));
             }
+            Request::HandOver { .. } if self.ctx.options.tied => {
+                let e = "an engine in a terminal ends with its command, and its workers with it";
+                return calls::answer(reply, Err(ApiError::new(ErrorKind::State, e)));
+            }
             Request::HandOver { version } => return self.hand_over(&version, reply),
             _ if self.leaving.is_some() => return calls::answer(reply, Err(calls::leaving())),
             Request::Live { run } => return calls::answer(reply, Ok(Reply::Live(self.live_of(run)))),

@@ -1,6 +1,6 @@
 //! A daemon of one version in the place of another, with everything that lives.
 
-use crate::versions::{NEWER, OLDER, STEPS, assert_says, leaders, speaking};
+use crate::versions::{NEWER, OLDER, STEPS, assert_says, call, leaders, speaking};
 use crate::world::{World, check_journal, count, parent, run_state, step};
 use std::time::Duration;
 use windlass_testkit::process::{is_alive, signal_pid, wait_until};
@@ -190,5 +190,24 @@ fn a_worker_that_is_just_being_started_is_waited_for() {
     assert_eq!(world.log().started("quick"), 1);
     world.set("go");
     world.user.run(["wait", &run]).expect_code(0);
+    world.check_all_said_once(&run);
+}
+
+/// An engine in a terminal ends with its command and its workers with it, so it makes place for nobody.
+#[test]
+fn an_engine_in_a_terminal_is_not_replaced() {
+    let world = speaking();
+    let inline = world.user.spawn(["run", "--no-daemon", "--team", "count", "do it"]);
+    let workers = world.wait_started(&STEPS);
+    let socket = world.user.home().join(format!("run/inline-{}.sock", inline.pid()));
+    let asked = call(&socket, r#"{"id":1,"request":{"op":"hand_over","with":{"version":"9.0.0"}}}"#).unwrap();
+    assert!(asked.contains("\"state\""), "{asked}");
+    world.run_of(NEWER, &["daemon", "start"]).expect_code(0);
+    world.wait_more_lines();
+    assert!(workers.iter().all(|pid| is_alive(*pid)));
+    world.set("go");
+    inline.wait().expect_code(0);
+    let run = world.user.json(["list", "--json"])["runs"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(leaders(&world.user.events(&run)), [OWN]);
     world.check_all_said_once(&run);
 }

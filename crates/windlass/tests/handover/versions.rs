@@ -4,7 +4,7 @@ use crate::world::{World, check_journal, count, run_state, step, task};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use windlass_testkit::process::{self, Output, Running, wait_until};
 
@@ -74,17 +74,9 @@ impl World {
 
     /// Whether the daemon answers that it is leaving, or that nobody is there any more.
     pub(crate) fn is_leaving(&self) -> bool {
-        let Ok(mut stream) = UnixStream::connect(self.user.home().join("run/daemon.sock")) else {
-            return true;
-        };
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let visit = r#"{"id":1,"request":{"op":"visit","with":{"cwd":"/","env":{}}}}"#;
-        let mut line = String::new();
-        let asked = stream.write_all(format!("{visit}\n").as_bytes());
-        match asked.and_then(|()| BufReader::new(stream).read_line(&mut line)) {
-            Ok(_) => line.is_empty() || line.contains("leaving"),
-            Err(_) => true,
-        }
+        let said = call(&self.user.home().join("run/daemon.sock"), visit);
+        said.is_none_or(|line| line.is_empty() || line.contains("leaving"))
     }
 
     /// The database of a run's project.
@@ -112,6 +104,16 @@ impl World {
             assert_eq!(logs.out(), want, "the lines of {name}");
         }
     }
+}
+
+/// Asks an engine a line and gives its answer; `None` when nobody is there.
+pub(crate) fn call(socket: &Path, line: &str) -> Option<String> {
+    let mut stream = UnixStream::connect(socket).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    stream.write_all(format!("{line}\n").as_bytes()).ok()?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).ok()?;
+    Some(answer)
 }
 
 /// Fails unless what a command said has each of these in it, however its lines are broken.
