@@ -140,25 +140,38 @@ fn the_trees_turn_is_named_with_the_run_that_holds_it() {
 
 #[test]
 fn a_cap_that_is_reached_is_named_with_the_command_that_goes_on() {
-    let (repo, windlass) = world();
-    windlass.shell_agent("slow", &waits_for(&repo, "go"), "");
-    windlass.team("two", &["slow"], "", "## a\nrole: slow\n\ngo\n\n## b\nrole: slow\ndependsOn: a\n\ngo\n");
-    let run = windlass.detach(["-t", "two", "--timeout", "1s", "go"]);
-    windlass.wait_for(&run, "the cap", |events| events.iter().any(|e| e["type"] == "cap.reached"));
-    // The one that is live goes on to its end, and then nothing more does.
-    assert_eq!(first(&why(&windlass, &format!("{run}/a")))["reason"], "working");
-    std::fs::write(repo.beside().join("go"), "").unwrap();
-    assert_eq!(windlass.wait_end(&run)["run"]["status"], "blocked");
-    let task = why(&windlass, &format!("{run}/b"));
-    assert_eq!(
-        (&first(&task)["reason"], &first(&task)["cap"], &first(&task)["limit"]),
-        (&json!("cap"), &json!("wall"), &json!(1_000))
+    let (_repo, windlass) = world();
+    let script = windlass.script(json!([{ "do": [
+        { "usage": { "input": 900, "output": 300 } }, { "answer": "done" },
+    ] }]));
+    windlass.model_agent("player", "read");
+    windlass.team(
+        "two",
+        &["player"],
+        "",
+        "## a\nrole: player\n\ngo\n\n## b\nrole: player\ndependsOn: a\n\ngo\n",
     );
-    let command = format!("windlass resume {run}");
-    assert_eq!(texts(&task["moves"]), [command.as_str()]);
-    assert_eq!(why(&windlass, &run)["reasons"], task["reasons"]);
+    let script = script.display().to_string();
+    let args = ["-t", "two", "--runtime", "rehearsal", "--script", &script, "--budget-tokens", "1000", "go"];
+    let run = windlass.detach(args);
+    assert_eq!(windlass.wait_end(&run)["run"]["status"], "blocked");
+    let whole = why(&windlass, &run);
+    assert_eq!(
+        (&first(&whole)["reason"], &first(&whole)["cap"], &first(&whole)["used"], &first(&whole)["limit"]),
+        (&json!("cap"), &json!("tokens"), &json!(1_200), &json!(1_000))
+    );
+    let command = format!("windlass resume {run} --budget-tokens 2000");
+    assert_eq!(texts(&whole["moves"]), [command.as_str()]);
+    // What does not start says so, too, whatever else it waits for.
+    let task = why(&windlass, &format!("{run}/b"));
+    let reasons = task["reasons"].as_array().unwrap();
+    assert!(reasons.iter().any(|r| r["reason"] == "cap"), "{task:#}");
     let text = said(&windlass, &run);
-    assert!(text.contains("the cap on time is reached") && text.contains(&command), "{text}");
+    assert!(text.contains("the cap on tokens is reached") && text.contains(&command), "{text}");
+    // The command goes on as it stands.
+    windlass.run(command.split(' ').skip(1).chain(["-d"])).expect_code(0);
+    windlass.wait_end(&run);
+    assert!(windlass.events(&run).iter().any(|e| e["type"] == "run.resumed"));
 }
 
 #[test]
