@@ -130,13 +130,14 @@ impl Run {
         }
     }
 
-    /// Everything that the world must do now. A new engine begins with this.
+    /// Everything that the world must do now, each after what it is about: a text for a worker after that worker. A new engine
+    /// begins with this.
     pub fn wanted(&self) -> Vec<Effect> {
         let mut out = Vec::new();
-        self.wanted_for_run(&mut out);
         for &at in &self.busy {
             self.wanted_for(at, &mut out);
         }
+        self.wanted_for_run(&mut out);
         out
     }
 }

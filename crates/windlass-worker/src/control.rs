@@ -51,7 +51,8 @@ pub enum ToShim {
     },
     /// Write to the agent's standard input. Answered by [`FromShim::StdinWritten`] or [`FromShim::StdinFailed`].
     Stdin {
-        /// Chosen by the engine, returned in the answer.
+        /// Chosen by the engine, returned in the answer. What bears the id of an earlier message is answered and not written again, so
+        /// that an engine may repeat what a former one may have sent; except 0, under which everything is written.
         id: u64,
         /// What to write, at most [`MAX_TO_SHIM`] less 16 bytes.
         bytes: Vec<u8>,

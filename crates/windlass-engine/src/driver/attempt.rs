@@ -263,9 +263,8 @@ impl Attempt<'_> {
     /// Follows a live worker to its end.
     async fn follow(&mut self, mut link: Link, orders: &mut mpsc::UnboundedReceiver<Order>) -> Input {
         let spool = self.home.dir.spool(&self.job.task.id, self.job.n);
-        let mut next_stdin = 1u64;
+        // Texts that the shim has not answered for.
         let mut stdin_of: Vec<(u64, String)> = Vec::new();
-        let mut waiting_steers: Vec<(String, String)> = Vec::new();
         loop {
             tokio::select! {
                 message = link.next() => match message {
@@ -286,12 +285,8 @@ impl Attempt<'_> {
                             self.tell(Input::SteerDelivered { id: request, error: text });
                         }
                     }
-                    Some(FromShim::StdinWritten { id }) => {
-                        if let Some(i) = stdin_of.iter().position(|(n, _)| *n == id) {
-                            let (_, request) = stdin_of.swap_remove(i);
-                            waiting_steers.push((request, String::new()));
-                        }
-                    }
+                    // Whether the agent takes it as it is meant, the agent itself says.
+                    Some(FromShim::StdinWritten { id }) => stdin_of.retain(|(n, _)| *n != id),
                     Some(FromShim::Refused { why: Refusal::AlreadyClaimed, .. }) => {
                         return self.wait_for_end(&spool, orders).await;
                     }
@@ -318,9 +313,10 @@ impl Attempt<'_> {
                         match adapter.and_then(|a| a.steer(&id, &text)) {
                             _ if answered => self.tell(Input::SteerDelivered { id, error: String::new() }),
                             Some(bytes) => {
-                                link.send(&ToShim::Stdin { id: next_stdin, bytes }).await;
-                                stdin_of.push((next_stdin, id));
-                                next_stdin += 1;
+                                // The same from every engine: what a former one has sent is not written twice.
+                                let stdin = stdin_id(&id);
+                                link.send(&ToShim::Stdin { id: stdin, bytes }).await;
+                                stdin_of.push((stdin, id));
                             }
                             None => self.tell(Input::SteerDelivered {
                                 id,
@@ -571,6 +567,12 @@ impl Attempt<'_> {
         all.sort_by(|a, b| a.path.cmp(&b.path));
         (all, is_empty)
     }
+}
+
+/// The id under which a shim is given a text of a person.
+fn stdin_id(request: &str) -> u64 {
+    let hash = blake3::hash(request.as_bytes());
+    hash.as_bytes().first_chunk().map_or(1, |bytes| u64::from_le_bytes(*bytes).max(1))
 }
 
 /// Sleeps until an instant, or for ever.
