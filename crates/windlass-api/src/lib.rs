@@ -4,9 +4,10 @@
 //! decide anything about a run.
 //!
 //! Map: [`request`] what can be asked · [`response`] what comes back · [`client`] over a socket · [`status`] the stable JSON
-//! of runs · [`version`] which program is the newer one.
+//! of runs, [`inbox`] of what waits · [`version`] which program is the newer one.
 
 pub mod client;
+pub mod inbox;
 pub mod request;
 pub mod response;
 pub mod status;

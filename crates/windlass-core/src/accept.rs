@@ -377,15 +377,7 @@ fn reject(run: &Run, text: String, by: String) -> Result<Vec<Event>, Refusal> {
     if text.trim().is_empty() {
         return Ok(vec![Event::ApprovalRefused { plan, planner: None, again: Vec::new(), text, by }]);
     }
-    let held = asked.task.or_else(|| {
-        run.ready.iter().filter(|(lane, _)| lane.held).flat_map(|(_, tasks)| tasks).min().copied()
-    });
-    let parent = held
-        .and_then(|at| run.task(at))
-        .and_then(|t| t.spec.flow.parent.as_ref())
-        .and_then(|id| run.position(id))
-        .filter(|at| run.task(*at).is_some_and(Task::has_worker));
-    let planner = parent.or_else(|| held.and_then(|at| author(run, at)));
+    let planner = run.held().and_then(|at| run.planner_of(at));
     let Some(planner) = planner.filter(|at| {
         run.task(*at).is_some_and(|t| matches!(t.phase, Phase::Joining | Phase::Ended(TaskStatus::Completed)))
     }) else {
@@ -418,23 +410,6 @@ fn reject(run: &Run, text: String, by: String) -> Result<Vec<Event>, Refusal> {
         text,
         by,
     }])
-}
-
-/// The completed task of a model that is nearest among those that a task depends on.
-fn author(run: &Run, at: u32) -> Option<u32> {
-    let mut seen = BTreeSet::new();
-    let mut next = std::collections::VecDeque::from([at]);
-    while let Some(at) = next.pop_front() {
-        let deps = run.task(at)?.spec.depends_on.iter().rev().filter_map(|id| run.position(id));
-        for dep in deps.filter(|d| seen.insert(*d)) {
-            let task = run.task(dep)?;
-            if task.spec.runtime.is_model() && task.has_worker() {
-                return Some(dep);
-            }
-            next.push_back(dep);
-        }
-    }
-    None
 }
 
 fn known<'a>(run: &'a Run, id: &TaskId) -> Result<&'a Task, Refusal> {

@@ -15,9 +15,10 @@
 //! Map: [`run`] the state · [`task`] a task's state · `fold` events into it · `policy` what follows an attempt ·
 //! [`decide`](mod@decide) · [`accept`](mod@accept) · [`effects`] · [`caps`] · [`graph`] checks before a run exists ·
 //! [`plan`] tasks from the text of a plan or a list ·
-//! [`why`] something is where it is · [`replay`] a journal held against the core.
+//! [`waits`] what is waited for and who ends it · [`why`] something is where it is · [`replay`] a journal held against the core.
 
 pub mod accept;
+mod approval;
 pub mod caps;
 pub mod decide;
 pub mod effects;
@@ -28,6 +29,7 @@ mod policy;
 pub mod replay;
 pub mod run;
 pub mod task;
+pub mod waits;
 pub mod why;
 
 pub use accept::{Input, Refusal, accept};

@@ -146,7 +146,8 @@ fn the_first_gates_hold_everything_and_a_question_more_so() {
     d.gate_ends(None, gate_end(Outcome::Exit(1)));
     let why = d.why_run();
     let [Reason::Waiting { wait: WaitFor::Answer, .. }] = why.reasons[..] else { panic!("{why:?}") };
-    assert_eq!(why.moves, [command(Command::Attach)]);
+    let answers = [RedGate::Mend, RedGate::LeaveOut, RedGate::Stop];
+    assert_eq!(why.moves, answers.map(|with| command(Command::Answer { with })));
     assert_eq!(d.why(1).reasons, why.reasons);
 }
 

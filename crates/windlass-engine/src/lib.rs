@@ -8,7 +8,7 @@
 //! Map: [`machine`] · [`driver`] and its parts · [`prepare`](mod@prepare) from a request to a run that can be created · [`probe`] agent
 //! programs before a run · [`query`] looking, from any process · [`copies`] plain files for people and agents, written whole by `files` ·
 //! [`paths`] where things are · [`secrets`] values that are never journaled · [`stored`] requests that wait for whoever leads their
-//! run.
+//! run · [`waits`] what runs wait for, in words.
 
 pub mod copies;
 pub mod driver;
@@ -20,6 +20,7 @@ pub mod probe;
 pub mod query;
 pub mod secrets;
 pub mod stored;
+pub mod waits;
 
 pub use driver::{Engine, EngineOptions};
 pub use paths::{Paths, RunDir};

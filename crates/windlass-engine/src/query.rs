@@ -5,18 +5,19 @@ pub use crate::driver::follow::worker_end;
 use crate::driver::projects::{OpenError, load_run, or_too_new, unreadable};
 use crate::driver::trees;
 use crate::paths::{Paths, RunDir};
+use crate::waits;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use windlass_api::status::{
     AttemptDoc, BudgetDoc, CapDoc, ChangesDoc, ErrorDoc, EvidenceDoc, GateDoc, Light, ListDoc, ListedRun,
-    ProgramDoc, ResultDoc, RunDoc, StatusDoc, TaskDoc, TreeDoc, UsageDoc, WaitingDoc,
+    ProgramDoc, ResultDoc, RunDoc, StatusDoc, TaskDoc, TreeDoc, UsageDoc,
 };
 use windlass_core::run::Baseline;
 use windlass_core::task::{GateTry, Phase, Task};
 use windlass_core::{Run, caps};
-use windlass_events::event::{CapKind, WaitFor};
+use windlass_events::event::CapKind;
 use windlass_events::{
-    Envelope, ErrorClass, Event, Millis, Outcome, Proof, RunId, RunStatus, Seq, TaskStatus, Usage, VOCABULARY,
+    Envelope, Event, Millis, Outcome, Proof, RunId, RunStatus, Seq, TaskStatus, Usage, VOCABULARY,
 };
 use windlass_git::{Git, Repo};
 use windlass_store::{LeaseName, ListFilter, OwnerFiles, ReadStore, RunRow, SqliteReader, StoreError};
@@ -257,7 +258,7 @@ pub fn status_doc(run: &Run, changes: Option<(FindGit<'_>, &Path)>, dir: &RunDir
     doc.worst_case_starts = run.worst_case_starts();
     doc.usage = usage_doc(&run.usage);
     doc.budget = budget(run);
-    doc.waiting = waiting(run);
+    doc.waiting = waits::waiting(run);
     doc.error = run.failure().map(|(f, task)| {
         let mut error = ErrorDoc::from(f);
         error.task = task.cloned().or_else(|| {
@@ -367,76 +368,6 @@ fn budget(run: &Run) -> Option<BudgetDoc> {
     })
 }
 
-fn waiting(run: &Run) -> Option<WaitingDoc> {
-    let id = run.id;
-    if run.status() != RunStatus::Waiting {
-        return None;
-    }
-    if let Some(asked) = &run.asked {
-        let task = asked.task.and_then(|at| run.task(at)).map(|t| t.spec.id.clone());
-        let what = task.as_ref().map_or_else(|| "the plan".to_owned(), |t| format!("task {t}"));
-        return Some(WaitingDoc {
-            wait: WaitFor::Approval,
-            task,
-            since: asked.at,
-            until: None,
-            question: Some(format!("May {what} go on? Nothing that may write has started.")),
-            options: Vec::new(),
-            answer_with: Some(format!("windlass approve {id}")),
-            on: None,
-        });
-    }
-    let Some((wait, on, since)) = &run.waiting else {
-        // Back-off: the earliest task that comes again by itself. What only the worker is to blame for is no wait for a provider;
-        // its task says that it pauses.
-        let (until, at) = run.due.first()?;
-        let class = run.task(*at)?.last_attempt()?.end.as_ref()?.failure.as_ref()?.class;
-        let of_provider = matches!(
-            class,
-            ErrorClass::RateLimit
-                | ErrorClass::Overloaded
-                | ErrorClass::Network
-                | ErrorClass::Provider
-                | ErrorClass::Quota
-        );
-        if !of_provider {
-            return None;
-        }
-        return Some(WaitingDoc {
-            wait: WaitFor::Quota,
-            task: run.task(*at).map(|t| t.spec.id.clone()),
-            since: run.updated_at,
-            until: Some(*until),
-            question: None,
-            options: Vec::new(),
-            answer_with: None,
-            on: Some("the provider to recover".to_owned()),
-        });
-    };
-    let (question, options, answer_with) = match wait {
-        WaitFor::Answer if run.baseline == Baseline::Asked => (
-            Some(
-                "A project gate is red before anything was done. Mend it too, leave it out, or stop?"
-                    .to_owned(),
-            ),
-            vec!["mend".to_owned(), "leave_out".to_owned(), "stop".to_owned()],
-            Some(format!("windlass attach {id}")),
-        ),
-        WaitFor::Restart => (None, Vec::new(), Some(format!("windlass resume {id}"))),
-        _ => (None, Vec::new(), None),
-    };
-    Some(WaitingDoc {
-        wait: *wait,
-        task: None,
-        since: *since,
-        until: None,
-        question,
-        options,
-        answer_with,
-        on: (!on.is_empty()).then(|| on.clone()),
-    })
-}
-
 /// Commands that make sense now, most useful first.
 fn next(run: &Run) -> Vec<String> {
     let id = run.id;
@@ -451,24 +382,19 @@ fn next(run: &Run) -> Vec<String> {
             next.push(format!("windlass retry {id}"));
         }
         RunStatus::Cancelled => next.push(format!("windlass resume {id}")),
-        RunStatus::Blocked => match run.reached {
-            Some(CapKind::Usd) => {
-                next.push(format!("windlass resume {id} --budget-usd {}", doubled_usd(run)))
-            }
-            Some(CapKind::Tokens) => {
-                next.push(format!("windlass resume {id} --budget-tokens {}", doubled_tokens(run)))
-            }
-            Some(CapKind::Wall) => next.push(format!("windlass resume {id}")),
-            None => {
-                let task = run.tasks.iter().find(|t| t.phase == Phase::Ended(TaskStatus::NeedsAttention));
-                if let Some(task) = task {
+        RunStatus::Blocked => {
+            let task = run.tasks.iter().find(|t| t.phase == Phase::Ended(TaskStatus::NeedsAttention));
+            match task.filter(|_| run.reached.is_none()) {
+                Some(task) => {
                     next.push(format!("windlass diff {id} {}", task.spec.id));
                     next.push(format!("windlass retry {id} {}", task.spec.id));
                 }
+                None => next.extend(run.waits_for().iter().flat_map(|w| w.commands()).map(|c| c.line(id))),
             }
-        },
-        RunStatus::Waiting if matches!(run.waiting, Some((WaitFor::Restart, ..))) => {
-            next.push(format!("windlass resume {id}"));
+        }
+        RunStatus::Waiting if run.waits_for().is_some() => {
+            next.extend(run.waits_for().iter().flat_map(|w| w.commands()).map(|c| c.line(id)));
+            next.push(format!("windlass cancel {id}"));
         }
         _ => {
             next.push(format!("windlass attach {id}"));
@@ -489,14 +415,6 @@ fn next(run: &Run) -> Vec<String> {
         next.push(format!("windlass show {id}"));
     }
     next
-}
-
-fn doubled_usd(run: &Run) -> u64 {
-    run.caps.microusd.unwrap_or(5_000_000).saturating_mul(2).div_ceil(1_000_000).max(1)
-}
-
-fn doubled_tokens(run: &Run) -> u64 {
-    run.caps.tokens.or(run.caps.unpriced_tokens).unwrap_or(10_000_000).saturating_mul(2)
 }
 
 fn task_doc(run: &Run, task: &Task, dir: &RunDir) -> TaskDoc {
@@ -596,6 +514,7 @@ fn note(run: &Run, task: &Task) -> Option<String> {
         Phase::Keeping | Phase::KeepingAfter(_) => Some("keeping the tree".to_owned()),
         Phase::Closing(_) if !task.spec.gates.is_empty() => Some("waits for its turn in the tree".to_owned()),
         Phase::Ready { not_before, .. } if *not_before > 0 => Some("waits before it tries again".to_owned()),
+        Phase::Ready { .. } if run.needs_approval(task) => Some("waits for your approval".to_owned()),
         Phase::Ready { .. } if run.baseline != Baseline::Done => Some("the gates are run first".to_owned()),
         Phase::Ready { .. } if task.takes_turn() && run.turn.is_some() => {
             Some("waits for its turn in the tree".to_owned())

@@ -16,7 +16,12 @@ pub fn as_stored(request: &Request) -> Option<(RunId, Request)> {
     let mut kept = request.clone();
     match &mut kept {
         Request::Cancel { .. } | Request::SettleGates { .. } | Request::Steer { .. } => {}
-        Request::Resume { env, .. } | Request::Retry { env, .. } => *env = ShellEnv::default(),
+        // An approval that names no plan could fall on another one than the asker has seen.
+        Request::Approve { plan: None, .. } => return None,
+        Request::Resume { env, .. }
+        | Request::Retry { env, .. }
+        | Request::Approve { env, .. }
+        | Request::Reject { env, .. } => *env = ShellEnv::default(),
         _ => return None,
     }
     Some((run, kept))
@@ -87,6 +92,22 @@ mod tests {
         let stored = StoredRequest { id: "1".into(), run, at: 0, body };
         assert!(matches!(parse(&stored), Some(Request::Retry { run: r, .. }) if r == run));
         assert!(parse(&StoredRequest { body: r#"{"op":"of_a_later_version"}"#.into(), ..stored }).is_none());
+    }
+
+    #[test]
+    fn an_approval_is_left_only_for_the_plan_that_was_seen() {
+        let run = RunId::from_number(7);
+        let secret = BTreeMap::from([("API_KEY".to_owned(), SecretText("s3cr3t".to_owned()))]);
+        let env = || ShellEnv { plain: BTreeMap::new(), secret: secret.clone() };
+        assert!(as_stored(&Request::Approve { run, plan: None, env: env() }).is_none());
+        for asked in [
+            Request::Approve { run, plan: Some(2), env: env() },
+            Request::Reject { run, text: "smaller".into(), env: env() },
+        ] {
+            let (_, kept) = as_stored(&asked).unwrap();
+            let body = serde_json::to_string(&kept).unwrap();
+            assert!(!body.contains("s3cr3t"), "{body}");
+        }
     }
 
     #[test]

@@ -13,14 +13,16 @@
 //! [`start`], [`end`] the cards · [`mod@plan`] what would be done · [`watch`] the live frame · [`screen`] redrawing it in place · [`plain`] watching
 //! without a terminal · [`show`] `status`, `show`, evidence · [`mod@summary`] the file that a run leaves · [`list`] tables of runs, artifacts, resources ·
 //! [`table`] aligned columns · [`events`] the journal · [`graph`] tree and Mermaid · [`problem`] errors ·
-//! [`home`] the summary and the questions · [`mod@why`] why something is where it is · [`mod@replay`] a journal step by step.
+//! [`home`] the summary and the questions · [`approval`] a plan that a person is asked about · [`mod@inbox`] what waits · [`mod@why`] why something is where it is · [`mod@replay`] a journal step by step.
 
+pub mod approval;
 pub mod end;
 pub mod events;
 mod fields;
 pub mod graph;
 pub mod home;
 pub mod human;
+pub mod inbox;
 pub mod line;
 pub mod list;
 pub mod model;

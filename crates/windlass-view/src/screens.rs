@@ -10,6 +10,7 @@ use crate::theme::Tone;
 use crate::watch;
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use windlass_api::inbox::{InboxDoc, InboxItem, PlanMark, ProposalDoc, ProposedTask, TextChange};
 use windlass_api::status::{FolderDoc, StatusDoc};
 
 const WIDTHS: [usize; 3] = [20, 80, 300];
@@ -132,4 +133,105 @@ fn texts_of_looking_commands() {
         };
         crate::home::home(&home, v.now, l)
     });
+}
+
+fn planned(mark: PlanMark, id: &str, phase: &str, role: &str, title: &str, gates: &[&str]) -> ProposedTask {
+    ProposedTask {
+        mark,
+        id: windlass_events::TaskId::parse(id).unwrap(),
+        item: title.to_owned(),
+        phase: phase.to_owned(),
+        role: role.to_owned(),
+        title: title.to_owned(),
+        instructions: String::new(),
+        depends_on: Vec::new(),
+        gates: gates.iter().map(|g| (*g).to_owned()).collect(),
+        writes: role == "executor",
+        status: windlass_events::TaskStatus::Queued,
+    }
+}
+
+fn proposal() -> ProposalDoc {
+    ProposalDoc {
+        run: windlass_events::RunId::parse("k7m2qd").unwrap(),
+        goal: "make the parser keep spans".into(),
+        plan: 2,
+        asked: true,
+        task: None,
+        planner: Some(windlass_events::TaskId::parse("02_plan").unwrap()),
+        attempt: Some(2),
+        revision: 2,
+        text: None,
+        changes: None,
+        tasks: vec![
+            planned(
+                PlanMark::Same,
+                "02_plan.cursor",
+                "build",
+                "executor",
+                "the cursor keeps spans",
+                &["cargo test"],
+            ),
+            planned(PlanMark::Changed, "02_plan.lexer.r2", "build", "executor", "the lexer gives spans", &[]),
+            planned(PlanMark::Added, "02_plan.review", "check", "reviewer", "look at both", &[]),
+            planned(PlanMark::Dropped, "02_plan.docs", "check", "executor", "rewrite the docs", &[]),
+        ],
+    }
+}
+
+#[test]
+fn plans_to_approve() {
+    let all = |doc: &ProposalDoc, look: &Look| {
+        [crate::approval::proposal(doc, None, look), crate::approval::question(look)].concat()
+    };
+    check("approve", &sample::waiting(), |_, l| all(&proposal(), l));
+    let line = |mark, line: &str| TextChange { mark, line: line.into() };
+    let mut text = proposal();
+    text.tasks.truncate(1);
+    text.tasks[0].phase.clear();
+    text.text = Some("1. The cursor keeps spans.\n2. Tests.\n".into());
+    text.changes = Some(vec![
+        line(PlanMark::Same, "1. The cursor keeps spans."),
+        line(PlanMark::Dropped, "2. The docs are rewritten."),
+        line(PlanMark::Added, "2. Tests."),
+    ]);
+    check("approve-text", &sample::waiting(), |_, l| all(&text, l));
+}
+
+#[test]
+fn what_waits() {
+    let item = |run: &str, wait: &str, ends_by: &str, why: &str, commands: &[&str]| InboxItem {
+        run: windlass_events::RunId::parse(run).unwrap(),
+        goal: "make the parser keep spans".into(),
+        cwd: "/home/ada/parser".into(),
+        status: windlass_events::RunStatus::Waiting,
+        wait: wait.into(),
+        task: None,
+        since: sample::NOW - 3_700_000,
+        until: (wait == "quota").then_some(sample::NOW + 90_000),
+        ends_by: ends_by.into(),
+        why: why.into(),
+        commands: commands.iter().map(|c| (*c).to_owned()).collect(),
+    };
+    let doc = InboxDoc {
+        waits: vec![
+            item(
+                "k7m2qd",
+                "approval",
+                windlass_api::inbox::YOU,
+                "May the plan be carried out? Nothing that may write has started.",
+                &["windlass approve k7m2qd", "windlass reject k7m2qd TEXT", "windlass show k7m2qd --plan"],
+            ),
+            item(
+                "p3x9wc",
+                "cap",
+                windlass_api::inbox::YOU,
+                "the cap on money is reached; nothing more starts",
+                &["windlass resume p3x9wc --budget-usd 10"],
+            ),
+            item("t5n8hg", "quota", "time", "The provider is to recover.", &[]),
+        ],
+    };
+    check("inbox", &sample::waiting(), |v, l| crate::inbox::inbox(&doc, v.now, l));
+    check("inbox-empty", &sample::waiting(), |v, l| crate::inbox::inbox(&InboxDoc::default(), v.now, l));
 }

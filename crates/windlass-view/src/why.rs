@@ -11,6 +11,7 @@ use windlass_core::why::{
 };
 use windlass_events::event::{CapKind, Cause, WaitFor};
 use windlass_events::outcome::{Failure, Outcome};
+use windlass_events::spec::RedGate;
 use windlass_events::{Envelope, Millis, Proof, RunId, TaskId};
 
 /// Events of the chain that are shown at most; the newest.
@@ -406,27 +407,7 @@ pub fn movement(one: &Move, run: RunId, now: Millis, look: &Look) -> String {
 
 /// A command as it is typed.
 pub fn command_line(command: &Command, run: RunId) -> String {
-    match command {
-        Command::Attach => format!("windlass attach {run}"),
-        Command::Resume { raise: None } => format!("windlass resume {run}"),
-        Command::Resume { raise: Some((CapKind::Usd, to)) } => {
-            format!("windlass resume {run} --budget-usd {}", to.div_ceil(1_000_000))
-        }
-        Command::Resume { raise: Some((CapKind::Tokens, to)) } => {
-            format!("windlass resume {run} --budget-tokens {to}")
-        }
-        Command::Resume { raise: Some((CapKind::Wall, to)) } => {
-            format!("windlass resume {run} --timeout {}s", to.div_ceil(1_000))
-        }
-        Command::Retry { task: None } => format!("windlass retry {run}"),
-        Command::Retry { task: Some(task) } => format!("windlass retry {run} {task}"),
-        Command::Approve => format!("windlass approve {run}"),
-        Command::Reject => format!("windlass reject {run} TEXT"),
-        Command::Cancel { task } => format!("windlass cancel {run} {task}"),
-        Command::Diff { task } => format!("windlass diff {run} {task}"),
-        Command::Logs { task } => format!("windlass logs {run}/{task}"),
-        Command::Why { task } => format!("windlass show {run}/{task} --why"),
-    }
+    command.line(run)
 }
 
 const fn purpose(command: &Command) -> &'static str {
@@ -437,6 +418,10 @@ const fn purpose(command: &Command) -> &'static str {
         Command::Retry { .. } => "make new attempts",
         Command::Approve => "let it begin",
         Command::Reject => "have it planned anew",
+        Command::Plan => "what is to be approved",
+        Command::Answer { with: RedGate::Mend | RedGate::Ask } => "green in the end, or the run fails",
+        Command::Answer { with: RedGate::LeaveOut } => "it does not count in this run",
+        Command::Answer { with: RedGate::Stop } => "end the run",
         Command::Cancel { .. } => "stop it",
         Command::Diff { .. } => "what it changed",
         Command::Logs { .. } => "what it wrote",

@@ -107,6 +107,15 @@ pub(crate) enum Command {
     Retry(RetryArgs),
     /// Take the changes of a run back
     Undo(UndoArgs),
+    /// What waits for you, over all projects
+    Inbox,
+    /// Answer what a run asks
+    #[command(visible_alias = "respond")]
+    Answer(AnswerArgs),
+    /// Approve the plan that a run asks about
+    Approve(ApproveArgs),
+    /// Do not approve it: with TEXT it is planned again, without the run is cancelled
+    Reject(RejectArgs),
     /// Say something to a worker while it works
     Steer(SteerArgs),
     /// Set a project up
@@ -248,8 +257,11 @@ pub(crate) struct ShowArgs {
     /// RUN or RUN/TASK; the newest run of this project when left out
     pub(crate) address: Option<String>,
     /// Why it is in its state, what would move it, and the events that led there
-    #[arg(long)]
+    #[arg(long, conflicts_with = "plan")]
     pub(crate) why: bool,
+    /// The plan that is to be approved, against the one before
+    #[arg(long)]
+    pub(crate) plan: bool,
 }
 
 /// `events`.
@@ -398,6 +410,38 @@ pub(crate) struct UndoArgs {
     /// Only say what would be done
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// `answer`.
+#[derive(Debug, Args)]
+pub(crate) struct AnswerArgs {
+    /// RUN or RUN/TASK
+    pub(crate) address: String,
+    /// Answer; to a red gate: mend, leave_out or stop
+    #[arg(required = true)]
+    pub(crate) text: Vec<String>,
+}
+
+/// `approve`.
+#[derive(Debug, Args)]
+pub(crate) struct ApproveArgs {
+    /// Run; the one that asks when only one of this project does
+    pub(crate) run: Option<String>,
+    /// Only if the plan still has this number
+    #[arg(long, value_name = "N")]
+    pub(crate) plan: Option<u32>,
+    /// Only show what would be approved
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// `reject`.
+#[derive(Debug, Args)]
+pub(crate) struct RejectArgs {
+    /// Run
+    pub(crate) run: String,
+    /// What is to be otherwise; `-` reads standard input
+    pub(crate) text: Vec<String>,
 }
 
 /// `steer`.

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
 
 /// Runs a command; the number is its exit code.
 fn dispatch(context: &Context, command: Option<Command>) -> Result<u8, windlass_api::ApiError> {
-    use commands::{act, daemon, demo, look, meta, run, setup};
+    use commands::{act, answer, daemon, demo, look, meta, run, setup};
     match command {
         None => look::home(context),
         Some(Command::Run(args)) => run::run(context, *args),
@@ -58,6 +58,10 @@ fn dispatch(context: &Context, command: Option<Command>) -> Result<u8, windlass_
         Some(Command::Resume(args)) => act::resume(context, &args),
         Some(Command::Retry(args)) => act::retry(context, &args),
         Some(Command::Undo(args)) => act::undo(context, &args),
+        Some(Command::Inbox) => look::inbox(context),
+        Some(Command::Answer(args)) => answer::answer(context, &args),
+        Some(Command::Approve(args)) => answer::approve(context, &args),
+        Some(Command::Reject(args)) => answer::reject(context, &args),
         Some(Command::Steer(args)) => act::steer(context, &args),
         Some(Command::Rm(args)) => act::rm(context, &args),
         Some(Command::Init(args)) => setup::init(context, &args),

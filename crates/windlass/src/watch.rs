@@ -3,16 +3,17 @@
 //! The watcher folds the run's events itself; the engine only sends them. When the engine is lost, the next one is found or
 //! started, and the events go on after the last one seen. Detaching never stops a run.
 
+use crate::commands::look::proposal;
 use crate::context::{Context, terminal_size};
 use crate::{host, names, print};
 use std::io::Write;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use windlass_api::{ApiError, Client, ErrorKind, Frame, Request};
-use windlass_core::Run;
 use windlass_core::run::Baseline;
+use windlass_core::waits::WaitKind;
+use windlass_core::{Run, Task};
 use windlass_engine::{RunDir, query};
-use windlass_events::event::WaitFor;
 use windlass_events::spec::{GateSource, RedGate};
 use windlass_events::{Event, Millis, Proof, RunId, RunStatus};
 use windlass_view::{
@@ -54,11 +55,18 @@ pub(crate) fn exit_code(run: &Run) -> Option<u8> {
         RunStatus::Failed => Some(1),
         RunStatus::Cancelled => Some(130),
         RunStatus::Blocked => Some(3),
-        RunStatus::Waiting => match run.waiting.as_ref().map(|w| w.0) {
-            Some(WaitFor::Answer | WaitFor::Approval | WaitFor::Restart) => Some(3),
-            _ => None,
-        },
+        RunStatus::Waiting if run.waits().any(|w| stops_for(run, w.kind)) => Some(3),
         _ => None,
+    }
+}
+
+/// Whether nothing goes on before a person has spoken. For the values of its environment a run waits for whoever watches it, too.
+fn stops_for(run: &Run, kind: WaitKind) -> bool {
+    match kind {
+        // Who only reads may still have something to do.
+        WaitKind::Approval => !run.wants_start() && run.pending.is_empty(),
+        WaitKind::Environment => false,
+        kind => kind.is_for_person(),
     }
 }
 
@@ -164,6 +172,8 @@ struct Watch<'a> {
     plain: PlainLog,
     carded: bool,
     asking: Option<Asking>,
+    /// Whether a thread waits for a line of the person.
+    reading: bool,
     interrupts: u32,
     dirty: bool,
     /// Until when no picture is made.
@@ -176,6 +186,16 @@ struct Watch<'a> {
 enum Asking {
     Stop,
     RedGates,
+    /// The plan of this number.
+    Approval(u32),
+    /// What is to be otherwise about it.
+    Otherwise(u32),
+}
+
+impl Asking {
+    const fn is_of_approval(self) -> bool {
+        matches!(self, Self::Approval(_) | Self::Otherwise(_))
+    }
 }
 
 impl<'a> Watch<'a> {
@@ -194,6 +214,7 @@ impl<'a> Watch<'a> {
             plain: PlainLog::new(),
             carded: !options.start_card || context.global.json || context.global.quiet,
             asking: None,
+            reading: false,
             interrupts: 0,
             dirty: true,
             rest_until: Instant::now(),
@@ -311,9 +332,8 @@ impl<'a> Watch<'a> {
     fn json_line(&self, seq: u64, at: Millis, body: &str) -> Result<(), ApiError> {
         let mut line =
             format!("{{\"run\":\"{}\",\"seq\":{seq},\"at\":{at},{}", self.id, body.get(1..).unwrap_or("}"));
-        if let Some(run) = self.run.as_ref().filter(|r| r.is_ended() || r.blocked.is_some()) {
+        if let Some((run, exit)) = self.run.as_ref().and_then(|r| Some((r, exit_code(r)?))) {
             line.pop();
-            let exit = exit_code(run).unwrap_or(1);
             line.push_str(&format!(
                 ",\"status\":\"{}\",\"proof\":\"{}\",\"exit\":{exit}}}",
                 run.status(),
@@ -385,7 +405,20 @@ impl<'a> Watch<'a> {
             }
             return Ok(None);
         }
+        let asked = run.asked.filter(|_| run.waits().any(|w| w.kind == WaitKind::Approval));
+        if self.asking.is_some_and(Asking::is_of_approval) && asked.is_none() {
+            // Somebody else has answered.
+            self.asking = None;
+        }
         let Some(code) = exit_code(run) else { return Ok(None) };
+        if let Some(asked) = asked.filter(|_| code == 3 && run.blocked.is_none() && self.context.can_ask()) {
+            match self.asking {
+                Some(Asking::Approval(plan) | Asking::Otherwise(plan)) if plan == asked.plan => {}
+                Some(Asking::Stop) => {}
+                _ => self.ask(Asking::Approval(asked.plan)),
+            }
+            return Ok(None);
+        }
         self.finish()?;
         Ok(Some(End::Stopped(code)))
     }
@@ -448,6 +481,11 @@ impl<'a> Watch<'a> {
                     .collect();
                 windlass_view::home::red_gates_question(&red, &look)
             }
+            (Asking::Approval(_), _) => self.plan_and_question(&look),
+            (Asking::Otherwise(_), _) => vec![windlass_view::Line::of(
+                windlass_view::theme::Tone::Plain,
+                "What is to be otherwise? Enter alone asks again.",
+            )],
             _ => windlass_view::home::stop_question(self.id.as_str(), &look),
         };
         if let (Some(screen), Some((width, height))) = (&mut self.screen, terminal_size()) {
@@ -456,29 +494,52 @@ impl<'a> Watch<'a> {
             print::err_lines(self.context, &lines);
         }
         write_err("> ");
+        // One that waits since an earlier question hears the answer to this one.
+        if std::mem::replace(&mut self.reading, true) {
+            return;
+        }
         let to = self.to.clone();
         std::thread::spawn(move || {
             let mut line = String::new();
             let answer = match std::io::stdin().read_line(&mut line) {
-                Ok(n) if n > 0 => Some(line.trim().to_lowercase()),
+                Ok(n) if n > 0 => Some(line.trim().to_owned()),
                 _ => None,
             };
             let _ = to.send(Happened::Answer(answer));
         });
     }
 
+    /// What is to be approved, as much of it as a screen holds, and what can be answered.
+    fn plan_and_question(&self, look: &windlass_view::Look) -> Vec<windlass_view::Line> {
+        let room = terminal_size().map_or(20, |(_, height)| height.saturating_sub(12) / 2).max(3);
+        let mut lines = match proposal::of_run(self.context, self.id) {
+            Ok(doc) => windlass_view::approval::proposal(&doc, Some(room), look),
+            // The question is there all the same.
+            Err(e) => {
+                vec![windlass_view::Line::of(windlass_view::theme::Tone::Warn, e.message).fit(look.width)]
+            }
+        };
+        lines.extend(windlass_view::approval::question(look));
+        lines
+    }
+
     fn answered(&mut self, answer: Option<&str>) -> Result<Option<End>, ApiError> {
+        self.reading = false;
         let Some(asking) = self.asking.take() else { return Ok(None) };
-        match (asking, answer) {
+        if asking.is_of_approval() {
+            return self.approval_answered(asking, answer);
+        }
+        let answer = answer.map(str::to_lowercase);
+        match (asking, answer.as_deref()) {
             (Asking::Stop, Some("w" | "k")) => {
                 self.interrupts = 0;
-                Ok(None)
+                // What was asked before is asked again.
+                self.stopped()
             }
             (Asking::Stop, Some("c")) => {
                 self.cancel("user")?;
                 Ok(None)
             }
-            (Asking::Stop, _) => Ok(Some(self.detach())),
             (Asking::RedGates, Some("m" | "mend" | "")) => self.settle(RedGate::Mend),
             (Asking::RedGates, Some("l" | "leave")) => self.settle(RedGate::LeaveOut),
             (Asking::RedGates, Some("s" | "stop")) => self.settle(RedGate::Stop),
@@ -486,8 +547,52 @@ impl<'a> Watch<'a> {
                 self.ask(Asking::RedGates);
                 Ok(None)
             }
-            (Asking::RedGates, None) => Ok(Some(self.detach())),
+            _ => Ok(Some(self.detach())),
         }
+    }
+
+    /// A letter, or `r` with the text after it. Enter alone leaves the run as it is: waiting, which is how the command ends.
+    fn approval_answered(&mut self, asking: Asking, answer: Option<&str>) -> Result<Option<End>, ApiError> {
+        let (Asking::Approval(plan) | Asking::Otherwise(plan)) = asking else { return Ok(None) };
+        let (run, env) = (self.id, Context::shell_env);
+        let Some(said) = answer else { return Ok(Some(self.detach())) };
+        let (word, rest) = said.split_once(char::is_whitespace).unwrap_or((said, ""));
+        let text = match asking {
+            Asking::Otherwise(_) => said,
+            _ => rest.trim(),
+        };
+        let request = match (asking, word.to_lowercase().as_str()) {
+            (Asking::Otherwise(_), "") => return self.ask_again(plan),
+            (Asking::Otherwise(_), _) => Request::Reject { run, text: text.to_owned(), env: env() },
+            (_, "a" | "approve") if text.is_empty() => Request::Approve { run, plan: Some(plan), env: env() },
+            (_, "r" | "reject") if text.is_empty() => {
+                self.ask(Asking::Otherwise(plan));
+                return Ok(None);
+            }
+            (_, "r" | "reject") => Request::Reject { run, text: text.to_owned(), env: env() },
+            (_, "c" | "cancel") if text.is_empty() => {
+                self.cancel("user")?;
+                return Ok(None);
+            }
+            (_, "") => {
+                self.finish()?;
+                return Ok(Some(End::Stopped(3)));
+            }
+            _ => return self.ask_again(plan),
+        };
+        match self.request(request) {
+            // Somebody was faster, or it is another plan by now: what is asked then is asked.
+            Err(e) if e.kind == ErrorKind::State => {
+                print::note(self.context, &e.message);
+                self.stopped()
+            }
+            other => other.map(|()| None),
+        }
+    }
+
+    fn ask_again(&mut self, plan: u32) -> Result<Option<End>, ApiError> {
+        self.ask(Asking::Approval(plan));
+        Ok(None)
     }
 
     fn settle(&mut self, answer: RedGate) -> Result<Option<End>, ApiError> {
@@ -509,7 +614,7 @@ impl<'a> Watch<'a> {
     fn interrupted(&mut self) -> Result<Option<End>, ApiError> {
         self.interrupts += 1;
         let asks = self.context.can_ask() && !self.options.tied;
-        if asks && self.interrupts == 1 && self.asking.is_none() {
+        if asks && self.interrupts == 1 && self.asking.is_none_or(Asking::is_of_approval) {
             self.ask(Asking::Stop);
             return Ok(None);
         }
@@ -550,10 +655,17 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// The texts that a run ends with: the results of the tasks that nothing depends on, byte for byte.
+/// Whether nothing comes after a task. A part is followed by what its parent is; what became others ends with them.
+fn is_last(run: &Run, task: &Task) -> bool {
+    let parent = task.spec.flow.parent.as_ref().and_then(|id| run.task_by_id(id));
+    let followed = !task.dependants.is_empty() || parent.is_some_and(|t| !t.dependants.is_empty());
+    !followed && !task.excused && task.grown.parts.is_empty()
+}
+
+/// The texts that a run ends with: the results of the tasks that nothing comes after, byte for byte.
 pub(crate) fn final_texts(run: &Run, dir: &RunDir) -> Result<Vec<Vec<u8>>, ApiError> {
     let mut all = Vec::new();
-    let last = run.tasks.iter().filter(|t| t.dependants.is_empty());
+    let last = run.tasks.iter().filter(|t| is_last(run, t));
     for task in last {
         let Some(result) = task.attempts.iter().rev().find_map(|a| a.end.as_ref()?.result.as_ref()) else {
             continue;

@@ -5,7 +5,8 @@ use crate::run::Run;
 use crate::task::Task;
 use serde::Serialize;
 use windlass_events::event::{CapKind, WaitFor};
-use windlass_events::{Millis, RunStatus, TaskId, TaskStatus};
+use windlass_events::spec::RedGate;
+use windlass_events::{Millis, RunId, RunStatus, TaskId, TaskStatus};
 
 /// Something that would move it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -62,6 +63,13 @@ pub enum Command {
     Approve,
     /// `reject`: the plan is to be made anew.
     Reject,
+    /// `show --plan`: what is to be approved.
+    Plan,
+    /// `answer`: what a red gate means.
+    Answer {
+        /// The answer.
+        with: RedGate,
+    },
     /// `cancel`.
     Cancel {
         /// Task.
@@ -82,6 +90,35 @@ pub enum Command {
         /// Task.
         task: TaskId,
     },
+}
+
+impl Command {
+    /// The command line, as it is typed.
+    pub fn line(&self, run: RunId) -> String {
+        match self {
+            Self::Attach => format!("windlass attach {run}"),
+            Self::Resume { raise: None } => format!("windlass resume {run}"),
+            Self::Resume { raise: Some((CapKind::Usd, to)) } => {
+                format!("windlass resume {run} --budget-usd {}", to.div_ceil(1_000_000))
+            }
+            Self::Resume { raise: Some((CapKind::Tokens, to)) } => {
+                format!("windlass resume {run} --budget-tokens {to}")
+            }
+            Self::Resume { raise: Some((CapKind::Wall, to)) } => {
+                format!("windlass resume {run} --timeout {}s", to.div_ceil(1_000))
+            }
+            Self::Retry { task: None } => format!("windlass retry {run}"),
+            Self::Retry { task: Some(task) } => format!("windlass retry {run} {task}"),
+            Self::Approve => format!("windlass approve {run}"),
+            Self::Reject => format!("windlass reject {run} TEXT"),
+            Self::Plan => format!("windlass show {run} --plan"),
+            Self::Answer { with } => format!("windlass answer {run} {with}"),
+            Self::Cancel { task } => format!("windlass cancel {run} {task}"),
+            Self::Diff { task } => format!("windlass diff {run} {task}"),
+            Self::Logs { task } => format!("windlass logs {run}/{task}"),
+            Self::Why { task } => format!("windlass show {run}/{task} --why"),
+        }
+    }
 }
 
 const fn event(event: &'static str) -> Move {
@@ -164,8 +201,8 @@ fn of_reason(run: &Run, task: Option<&Task>, reason: &Reason, moves: &mut Moves)
         }
         Reason::Turn { holder: TurnHolder::Other { who } } => moves.add(Move::OtherRun { who: who.clone() }),
         Reason::FirstGates { .. } => moves.add(event("gates.settled")),
-        Reason::Waiting { wait, .. } => waited_for(*wait, moves),
-        Reason::Cap { cap, .. } => moves.add(command(Command::Resume { raise: raise(run, *cap) })),
+        Reason::Waiting { wait, .. } => waited_for(run, *wait, moves),
+        Reason::Cap { cap, .. } => moves.add(command(Command::Resume { raise: run.raised(*cap) })),
         Reason::Blocked { tasks, .. } => {
             for task in tasks {
                 moves.add(command(Command::Why { task: task.clone() }));
@@ -242,33 +279,15 @@ fn conclusion(run: &Run) -> Move {
     }
 }
 
-fn waited_for(wait: WaitFor, moves: &mut Moves) {
-    match wait {
-        WaitFor::Approval => {
-            moves.add(command(Command::Approve));
-            moves.add(command(Command::Reject));
-        }
-        // Asked on the terminal of whoever watches.
-        WaitFor::Answer => moves.add(command(Command::Attach)),
-        // Whoever resumes brings the values of their shell; after a restart it is the word that it may go on.
-        WaitFor::Environment | WaitFor::Restart => moves.add(command(Command::Resume { raise: None })),
-        WaitFor::Quota | WaitFor::Tree => moves.add(event("run.continued")),
+fn waited_for(run: &Run, wait: WaitFor, moves: &mut Moves) {
+    if matches!(wait, WaitFor::Quota | WaitFor::Tree) {
+        moves.add(event("run.continued"));
+        return;
     }
-}
-
-/// Twice the cap that is reached, rounded up to whole dollars. Time begins anew with a resume, without being raised.
-fn raise(run: &Run, cap: CapKind) -> Option<(CapKind, u64)> {
-    const DOLLAR: u64 = 1_000_000;
-    match cap {
-        CapKind::Usd => {
-            let twice = run.caps.microusd?.saturating_mul(2).max(run.usage.cost_microusd.saturating_add(1));
-            Some((cap, twice.div_ceil(DOLLAR).max(1).saturating_mul(DOLLAR)))
-        }
-        CapKind::Tokens => {
-            let limit = run.caps.tokens.or(run.caps.unpriced_tokens)?;
-            Some((cap, limit.saturating_mul(2).max(run.usage.tokens().saturating_add(1))))
-        }
-        CapKind::Wall => None,
+    match run.waits().find(|w| w.kind.of_journal() == Some(wait)) {
+        Some(found) => found.commands().iter().for_each(|one| moves.add(command(one.clone()))),
+        // Not said yet: whoever resumes says it all the same.
+        None => moves.add(command(Command::Resume { raise: None })),
     }
 }
 

@@ -99,7 +99,7 @@ pub fn prepare(
         skills: planned.skills.iter().map(|(k, s)| (k.clone(), s.body.clone())).collect(),
         script: request.script.clone(),
         notices,
-        approve_plan: request.approve_plan,
+        approve_plan: request.approve_plan || setup.config.approve_plan(),
         task_count: u32::try_from(tasks.len()).map_err(|_| usage("far too many tasks".to_owned()))?,
         tied,
     };

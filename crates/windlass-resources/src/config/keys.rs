@@ -161,6 +161,13 @@ pub const KEYS: &[Key] = &[
         doc: "Whether a run that completes without proof ends with exit code 1.",
     },
     Key {
+        name: "run.approve_plan",
+        kind: Kind::Flag,
+        default: Some("false"),
+        sensitivity: Sensitivity::MayOnlyTighten,
+        doc: "Whether nothing that may write starts before you have approved the plan.",
+    },
+    Key {
         name: "machine.concurrency",
         kind: Kind::Number { min: 1, max: 256, none: false },
         default: None,

@@ -122,6 +122,11 @@ impl Config {
         self.flag("run.require_proof")
     }
 
+    /// `run.approve_plan`.
+    pub fn approve_plan(&self) -> bool {
+        self.flag("run.approve_plan")
+    }
+
     /// `run.gate_timeout` in milliseconds; 0 is none.
     pub fn gate_limit_ms(&self) -> u64 {
         self.number("run.gate_timeout").unwrap_or(0)

@@ -1,12 +1,11 @@
 //! Commands that act on runs: `wait cancel resume retry undo steer rm`.
 
 use crate::cli::{CancelArgs, ResumeArgs, RetryArgs, RmArgs, SteerArgs, UndoArgs, WaitArgs};
-use crate::commands::run::choice;
+use crate::commands::{answer, run::choice};
 use crate::context::Context;
 use crate::watch::{self, End, Options};
 use crate::{ask, host, names, print};
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::time::{Duration, Instant};
 use windlass_api::{ApiError, Client, ErrorKind, Reply, Request};
 use windlass_core::Run;
@@ -151,22 +150,30 @@ pub(crate) fn cancel(context: &Context, args: &CancelArgs) -> Result<u8, ApiErro
         None => state.is_ended(),
         Some(id) => state.task_by_id(id).is_none_or(|t| t.status().is_terminal()),
     };
+    let state = until(context, run, done)?;
+    if context.global.json {
+        print::json(&serde_json::json!({ "run": run, "task": task, "status": state.status() }))?;
+        return Ok(0);
+    }
+    match &task {
+        None => {
+            print::note(
+                context,
+                &format!("run {run} is {}; `windlass resume {run}` goes on", state.status()),
+            );
+        }
+        Some(task) => print::note(context, &format!("task {task} of run {run} is cancelled")),
+    }
+    Ok(0)
+}
+
+/// Waits until the journal says that something is done, and sees to it that an engine does it.
+pub(crate) fn until(context: &Context, run: RunId, done: impl Fn(&Run) -> bool) -> Result<Run, ApiError> {
     let (mut seen, mut last_change) = (0, Instant::now());
     loop {
         let state = watch::stored(context, run)?;
         if done(&state) {
-            if context.global.json {
-                print::json(&serde_json::json!({ "run": run, "task": task, "status": state.status() }))?;
-            } else {
-                match &task {
-                    None => print::note(
-                        context,
-                        &format!("run {run} is {}; `windlass resume {run}` goes on", state.status()),
-                    ),
-                    Some(task) => print::note(context, &format!("task {task} of run {run} is cancelled")),
-                }
-            }
-            return Ok(0);
+            return Ok(state);
         }
         if state.seq != seen {
             (seen, last_change) = (state.seq, Instant::now());
@@ -322,13 +329,7 @@ pub(crate) fn steer(context: &Context, args: &SteerArgs) -> Result<u8, ApiError>
             }
         }
     };
-    let mut text = args.text.join(" ");
-    if text == "-" {
-        text.clear();
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .map_err(|e| usage(&format!("standard input cannot be read: {e}")))?;
-    }
+    let text = answer::typed(&args.text)?;
     if text.trim().is_empty() {
         return Err(usage("there is nothing to say"));
     }

@@ -3,7 +3,7 @@
 //! Everything here reads the journal and the files of a run in this process. Nothing is written but what is asked for on
 //! standard output, except that the summary of `windlass` alone keeps when it was last shown.
 //!
-//! Map: [`runs`] `list`, `status`, `show` · [`mod@why`] `show --why` · [`mod@home`] the summary · [`mod@events`] the journal ·
+//! Map: [`runs`] `list`, `status`, `show` · [`mod@why`] `show --why` · [`proposal`] `show --plan` · [`mod@home`] the summary · [`mod@inbox`] what waits · [`mod@events`] the journal ·
 //! [`mod@replay`] made anew · [`mod@logs`] what workers wrote,
 //! with [`sections`] which files that is, [`reading`] what is in them and [`entry`] how it looks · [`mod@diff`] ·
 //! [`mod@artifacts`] · [`mod@graph`] · [`target`] what a word names, [`here`] what a folder belongs to · [`journal`] following a
@@ -16,9 +16,11 @@ mod escape;
 mod events;
 mod graph;
 mod home;
+mod inbox;
 mod journal;
 mod logs;
 mod out;
+pub(crate) mod proposal;
 mod reading;
 mod replay;
 mod runs;
@@ -32,6 +34,7 @@ pub(crate) use escape::escape_lines;
 pub(crate) use events::events;
 pub(crate) use graph::graph;
 pub(crate) use home::home;
+pub(crate) use inbox::inbox;
 pub(crate) use logs::logs;
 pub(crate) use replay::replay;
 pub(crate) use runs::{list, show, status};

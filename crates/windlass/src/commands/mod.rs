@@ -1,6 +1,7 @@
 //! One module per group of commands. Each function takes what was typed and gives the exit code.
 
 pub(crate) mod act;
+pub(crate) mod answer;
 pub(crate) mod daemon;
 pub(crate) mod demo;
 pub(crate) mod look;

@@ -9,8 +9,9 @@ use serde_json::json;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use windlass_api::ApiError;
+use windlass_api::inbox::InboxItem;
 use windlass_api::status::ListedRun;
-use windlass_engine::query;
+use windlass_engine::{query, waits};
 use windlass_events::{Millis, RunStatus};
 use windlass_view::home::{Home, Need};
 
@@ -18,8 +19,8 @@ use windlass_view::home::{Home, Need};
 const LOOKED_AT: usize = 200;
 /// How far back "ended" goes for somebody who never looked, in milliseconds.
 const FIRST_LOOK: Millis = 24 * 60 * 60 * 1000;
-/// Runs that need the user whose reason is read.
-const REASONS: usize = 20;
+/// Unfinished runs that are asked whether they need the user.
+const REASONS: usize = 40;
 
 /// Shows the summary on a terminal or as JSON, else the short help.
 pub(crate) fn home(context: &Context) -> Result<u8, ApiError> {
@@ -56,6 +57,7 @@ fn gather(context: &Context, now: Millis) -> Result<Home, ApiError> {
         query::list(&context.paths, &context.paths.all_projects(), Some(LOOKED_AT)).map_err(missing)?.runs;
     let any = !all.is_empty();
     let mut home = Home::default();
+    let mut read = 0;
     for run in all {
         match run.status {
             RunStatus::Completed | RunStatus::Failed | RunStatus::Cancelled => {
@@ -63,13 +65,14 @@ fn gather(context: &Context, now: Millis) -> Result<Home, ApiError> {
                     home.ended.push(run);
                 }
             }
-            RunStatus::Waiting | RunStatus::Blocked => {
-                match need(context, &run, home.needs.len() < REASONS) {
+            RunStatus::Waiting | RunStatus::Blocked | RunStatus::Running => {
+                read += 1;
+                match need(context, &run, read <= REASONS) {
                     Some((why, command)) => home.needs.push(Need { run, why, command }),
                     None => home.running.push(run),
                 }
             }
-            RunStatus::Queued | RunStatus::Planning | RunStatus::Running => home.running.push(run),
+            RunStatus::Queued | RunStatus::Planning => home.running.push(run),
         }
     }
     home.ended.sort_by_key(|r| std::cmp::Reverse(r.ended_at.or(r.updated_at).unwrap_or(r.created_at)));
@@ -79,29 +82,22 @@ fn gather(context: &Context, now: Millis) -> Result<Home, ApiError> {
 
 /// Why a run needs the user and what helps; `None` when it goes on by itself.
 fn need(context: &Context, run: &ListedRun, read: bool) -> Option<(String, String)> {
-    let plain = || (String::new(), format!("windlass show {}", run.id));
+    let show = format!("windlass show {}", run.id);
+    let stopped = matches!(run.status, RunStatus::Waiting | RunStatus::Blocked);
     if !read {
-        return Some(plain());
+        return stopped.then(|| (String::new(), show));
     }
-    let Ok((state, dir)) = names::load(context, run.id) else { return Some(plain()) };
-    let doc = query::status_doc(&state, None, &dir).run;
-    if let Some(waiting) = &doc.waiting {
-        use windlass_events::event::WaitFor;
-        if matches!(waiting.wait, WaitFor::Quota | WaitFor::Tree) {
-            return None;
-        }
-        let why = waiting.question.clone().or_else(|| waiting.on.clone());
-        let why = why.unwrap_or_else(|| format!("waits for: {}", waiting.wait));
-        let command = waiting.answer_with.clone().or_else(|| doc.next.first().cloned());
-        return Some((why, command.unwrap_or_else(|| plain().1)));
-    }
-    let why = doc.error.map(|e| e.message).unwrap_or_default();
-    Some((why, doc.next.first().cloned().unwrap_or_else(|| plain().1)))
+    let Ok((state, _)) = names::load(context, run.id) else { return stopped.then(|| (String::new(), show)) };
+    let wait = waits::items(&state).into_iter().find(InboxItem::is_for_person)?;
+    Some((wait.why, wait.commands.into_iter().next().unwrap_or(show)))
 }
 
 /// What to type next, most useful first.
 fn next(home: &Home, any: bool) -> Vec<String> {
     let mut next = Vec::new();
+    if home.needs.len() > 1 {
+        next.push("windlass inbox".to_owned());
+    }
     next.extend(home.running.first().map(|r| format!("windlass attach {}", r.id)));
     next.extend(home.ended.first().map(|r| format!("windlass show {}", r.id)));
     if !any {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use windlass_api::{ApiError, ErrorKind, Request};
 use windlass_core::Run;
+use windlass_core::waits::WaitKind;
 use windlass_engine::RunDir;
-use windlass_events::event::WaitFor;
 use windlass_events::{Event, RunId, RunStatus, Seq};
 use windlass_store::{LeaseName, Owner, OwnerFiles, ReadError, ReadStore, SqliteReader, StoredEvent};
 
@@ -140,7 +140,7 @@ impl Journal {
         }
         self.quiet_since = Instant::now();
         let waits_for_person =
-            matches!(self.run.waiting, Some((WaitFor::Restart | WaitFor::Approval | WaitFor::Answer, ..)));
+            self.run.waits().any(|w| w.kind.is_for_person() && w.kind != WaitKind::Environment);
         if self.is_over() || waits_for_person || leader(&self.reader, self.run.id).is_some() {
             return;
         }

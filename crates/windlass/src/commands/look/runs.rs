@@ -2,7 +2,7 @@
 
 use super::escape::escape_lines;
 use super::out::Out;
-use super::{artifacts, journal, missing, project_of, target, why};
+use super::{artifacts, journal, missing, project_of, proposal, target, why};
 use crate::cli::{ListArgs, RunArg, ShowArgs};
 use crate::context::Context;
 use crate::{here, host, names, print, watch};
@@ -65,6 +65,9 @@ pub(crate) fn show(context: &Context, args: &ShowArgs) -> Result<u8, ApiError> {
     let target = target::address(context, args.address.as_deref())?;
     if args.why {
         return why::show(context, &target);
+    }
+    if args.plan {
+        return proposal::show(context, &target);
     }
     if let Some(task) = &target.task {
         return show_task(context, &target.run, &target.dir, task);
