@@ -1,6 +1,7 @@
 //! What can be made again from the journal: snapshots and the run index.
 
 use super::journal::{head, run_no};
+use super::packed;
 use crate::artifact::Hash;
 use crate::error::StoreError;
 use crate::types::{ListFilter, Listed, RunRow, Snapshot};
@@ -21,11 +22,10 @@ pub(super) fn latest_snapshot(
         .optional()?;
     Ok(row.and_then(|(seq, hash, bytes)| {
         let seq = Seq::try_from(seq).ok().filter(|seq| *seq <= head)?;
-        (snapshot_hash(seq, fold, &bytes).as_bytes()[..] == hash[..]).then_some(Snapshot {
-            seq,
-            fold_version: fold,
-            bytes,
-        })
+        if snapshot_hash(seq, fold, &bytes).as_bytes()[..] != hash[..] {
+            return None;
+        }
+        Some(Snapshot { seq, fold_version: fold, bytes: packed::unpack(bytes)? })
     }))
 }
 
@@ -46,10 +46,11 @@ pub(super) fn put_snapshot(
         return Ok(Err(StoreError::SnapshotAhead { run, seq, head }));
     }
     if latest_snapshot(conn, run, fold)?.is_none_or(|there| there.seq <= seq) {
-        let hash = snapshot_hash(seq, fold, &snapshot.bytes);
+        let bytes = packed::pack(&snapshot.bytes);
+        let hash = snapshot_hash(seq, fold, &bytes);
         let seq = i64::try_from(seq).unwrap_or(i64::MAX);
         conn.prepare_cached("INSERT OR REPLACE INTO snapshots VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute(params![no, seq, fold, &hash.as_bytes()[..], snapshot.bytes])?;
+            .execute(params![no, seq, fold, &hash.as_bytes()[..], bytes])?;
     }
     Ok(Ok(()))
 }

@@ -13,6 +13,7 @@ mod items;
 mod journal;
 mod leases;
 mod open;
+mod packed;
 pub mod schema;
 #[cfg(test)]
 mod tests;

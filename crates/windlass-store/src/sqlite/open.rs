@@ -62,9 +62,11 @@ impl SqliteStore {
         }
         // Refuses what is newer, foreign or damaged before anything is written.
         schema::inspect(&conn, &path, schema::FORMAT)?;
+        // Counts for a new file only. An event is a few hundred bytes, and each commit writes whole pages.
+        conn.execute_batch("PRAGMA page_size=1024").map_err(fail)?;
         use_wal(&conn, &path)?;
         conn.execute_batch(
-            "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=1000; PRAGMA journal_size_limit=16777216;
+            "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000; PRAGMA journal_size_limit=16777216;
              PRAGMA fullfsync=ON; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;",
         )
         .map_err(fail)?;

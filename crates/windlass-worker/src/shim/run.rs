@@ -26,8 +26,8 @@ use windlass_redact::Replacer;
 const GATHER_FIRST_MS: u64 = 2;
 /// A full disk is tried again this often.
 const DISK_RETRY_MS: u64 = 250;
-/// Engines are told of new output at most this often: as often as a person's picture of it changes.
-const TELL_MS: u64 = 100;
+/// Engines are told of new output at most this often: as often as a person follows a picture of it.
+const TELL_MS: u64 = 250;
 /// And so often while there is this much to read, lest they fall behind.
 const TELL_MUCH_MS: u64 = 20;
 const MUCH: u64 = 64 << 10;
