@@ -7,6 +7,7 @@
 //! of runs, [`inbox`] of what waits · [`version`] which program is the newer one.
 
 pub mod client;
+pub mod growth;
 pub mod inbox;
 pub mod request;
 pub mod response;

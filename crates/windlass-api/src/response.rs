@@ -122,6 +122,9 @@ pub struct PlannedTask {
     pub attempts: u32,
     /// Whether it may write in the tree.
     pub writes: bool,
+    /// What it becomes while the run goes on; `null` when it is one task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub growth: Option<crate::growth::GrowthDoc>,
 }
 
 /// A file of an undo.

@@ -9,6 +9,7 @@
 //!   US dollars.
 //! - Texts are as agents, files and people wrote them. Whoever shows them on a terminal or a page must escape them.
 
+use crate::growth::{GrowthDoc, PartsDoc};
 use serde::{Deserialize, Serialize};
 use windlass_events::event::WaitFor;
 use windlass_events::outcome::Failure;
@@ -445,6 +446,24 @@ pub struct TaskDoc {
     /// What its worker is doing right now; `null` when none is live or nobody listens to it.
     #[serde(default)]
     pub live: Option<LiveDoc>,
+    /// Task whose plan or list this one came from; `null` for a step of the workflow.
+    #[serde(default)]
+    pub parent: Option<TaskId>,
+    /// Its item there: its name in the plan, or what of the list it is about.
+    #[serde(default)]
+    pub item: Option<String>,
+    /// Name of its phase in the plan.
+    #[serde(default)]
+    pub phase: Option<String>,
+    /// Whether the run does not miss it: another plan took the place of its own, or enough of its list completed.
+    #[serde(default)]
+    pub excused: bool,
+    /// What it becomes while the run goes on; `null` when it is one task.
+    #[serde(default)]
+    pub growth: Option<GrowthDoc>,
+    /// How far what it became is; `null` before.
+    #[serde(default)]
+    pub parts: Option<PartsDoc>,
 }
 
 /// The `serde` default of [`TaskDoc::proof`].
@@ -473,6 +492,12 @@ impl TaskDoc {
             attempts_allowed: 0,
             note: None,
             live: None,
+            parent: None,
+            item: None,
+            phase: None,
+            excused: false,
+            growth: None,
+            parts: None,
         }
     }
 

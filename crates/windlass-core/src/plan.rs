@@ -236,9 +236,12 @@ impl Reading<'_> {
     }
 
     fn role(&self, said: &str) -> Option<String> {
+        if self.spec.roles.contains_key(said.trim()) {
+            return Some(said.trim().to_owned());
+        }
         let said = slug(said);
-        if self.spec.roles.contains_key(&said) {
-            return Some(said);
+        if let Some(role) = self.spec.roles.keys().find(|role| slug(role) == said) {
+            return Some(role.clone());
         }
         let (role, _) = ALIASES.iter().find(|(_, others)| others.contains(&said.as_str()))?;
         self.spec.roles.contains_key(*role).then(|| (*role).to_owned())
@@ -272,7 +275,9 @@ pub fn tasks_of_list(
         let plain = item.len() <= PLAIN_ITEM && !item.contains(|c: char| c.is_control() || c == '`');
         let shown = if plain { item.as_str() } else { "the item that is given below" };
         task.instructions = task.instructions.replace("{item}", shown);
-        task.flow.given.clone_from(item);
+        if text.is_some() {
+            task.flow.given.clone_from(item);
+        }
         if let Some(output) = &task.output {
             task.output = Some(format!("{}.{name}", short(output, 100)));
         }
@@ -476,7 +481,13 @@ Thanks."#;
 
     #[test]
     fn lists_are_json_or_lines() {
-        let each = EachSpec { over: None, max: 3, join: windlass_events::Join::All, task: role() };
+        let each = EachSpec {
+            over: None,
+            max: 3,
+            join: windlass_events::Join::All,
+            to_the_end: false,
+            task: role(),
+        };
         let parent = TaskId::parse("02_each").unwrap();
         let ids = |text: &str| {
             tasks_of_list(Some(text), &parent, &each)
@@ -500,7 +511,7 @@ Thanks."#;
         #[test]
         fn any_text_is_a_plan_or_a_reason(text in ".{0,400}") {
             let _ = read(&text);
-            let each = EachSpec { over: None, max: 3, join: windlass_events::Join::All, task: role() };
+            let each = EachSpec { over: None, max: 3, join: windlass_events::Join::All, to_the_end: false, task: role() };
             let _ = tasks_of_list(Some(&text), &TaskId::parse("a").unwrap(), &each);
         }
     }

@@ -208,7 +208,12 @@ pub(crate) fn after_parts(run: &Run, task: &Task) -> Next {
     }
     let needed = task.parts_needed();
     if task.grown.done >= needed && !(run.cancel || task.cancel) {
-        return if task.grown.open == 0 { Next::Complete(proof_of_parts(run, task)) } else { Next::StopRest };
+        let to_the_end = matches!(&task.spec.flow.grow, Some(windlass_events::Grow::Each(e)) if e.to_the_end);
+        return match task.grown.open {
+            0 => Next::Complete(proof_of_parts(run, task)),
+            _ if to_the_end => Next::Nothing,
+            _ => Next::StopRest,
+        };
     }
     if task.grown.open > 0 {
         return Next::Nothing;
@@ -263,7 +268,9 @@ fn proof_of_parts(run: &Run, task: &Task) -> Proof {
 }
 
 fn after_red(run: &Run, task: &Task, gate: u32, end: &windlass_events::event::GateEnd) -> Next {
-    let repairable = task.spec.runtime.is_model() && task.spec.access == windlass_events::Access::Write;
+    // A loop is asked for by name; otherwise only a model that may write can be expected to mend anything.
+    let mends = task.spec.runtime.is_model() && task.spec.access == windlass_events::Access::Write;
+    let repairable = mends || task.spec.flow.rounds.is_some();
     let rounds = task.spec.flow.rounds.unwrap_or(run.spec.repair_rounds);
     if repairable && task.repairs < rounds && task.used < task.spec.attempts {
         return Next::Again { not_before: 0, cause: Cause::Repair };

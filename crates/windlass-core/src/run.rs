@@ -361,20 +361,16 @@ impl Run {
 
 /// The starts that a task and what may yet grow from it can use.
 fn starts_of(task: &Task) -> u64 {
-    use windlass_events::Grow;
     let own = if task.has_worker() { u64::from(task.spec.attempts) } else { 0 };
-    // What has grown is counted by itself.
-    let more = match &task.spec.flow.grow {
-        Some(grow) if task.grown.revision == 0 => {
-            let each = match grow {
-                Grow::Plan(plan) => plan.roles.values().map(|t| t.attempts).max().unwrap_or(0),
-                Grow::Each(each) => each.task.attempts,
-            };
-            u64::from(grow.max()).saturating_mul(u64::from(each))
-        }
-        _ => 0,
+    let Some(grow) = &task.spec.flow.grow else { return own };
+    // What has grown is counted by itself; what can still grow, with it.
+    let to_come = if task.grown.revision == 0 {
+        grow.revisions()
+    } else {
+        let again = grow.revisions().saturating_sub(1).saturating_sub(task.grown.replans);
+        again.saturating_add(u32::from(!matches!(task.phase, Phase::Joining | Phase::Ended(_))))
     };
-    own.saturating_add(more)
+    own.saturating_add(grow.starts().saturating_mul(u64::from(to_come)))
 }
 
 /// A map whose keys are no strings, as a list of pairs: JSON knows only strings as keys.

@@ -244,7 +244,7 @@ impl Task {
 
     /// Whether it has a worker of its own. One that is only a list of others has none.
     pub fn has_worker(&self) -> bool {
-        !matches!(self.spec.flow.grow, Some(windlass_events::Grow::Each(_)))
+        self.spec.has_worker()
     }
 
     /// How many of the tasks that grew from it must complete.

@@ -114,6 +114,7 @@ fn spec(c: &mut Choices) -> (RunSpec, Vec<TaskSpec>) {
                 over: None,
                 max: 1 + c.pick(4) as u32,
                 join: if c.pick(2) == 0 { Join::All } else { Join::AtLeast(1 + c.pick(2) as u32) },
+                to_the_end: c.pick(3) == 0,
                 task: part(c, gates.len()),
             })),
             _ => continue,

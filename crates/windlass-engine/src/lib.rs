@@ -13,6 +13,7 @@
 pub mod copies;
 pub mod driver;
 mod files;
+mod growth;
 pub mod machine;
 pub mod paths;
 pub mod prepare;

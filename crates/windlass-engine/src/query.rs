@@ -465,6 +465,7 @@ fn task_doc(run: &Run, task: &Task, dir: &RunDir) -> TaskDoc {
         error
     });
     doc.note = note(run, task);
+    crate::growth::fill(run, task, &mut doc);
     doc
 }
 

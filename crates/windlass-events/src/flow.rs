@@ -65,6 +65,39 @@ impl Grow {
             Self::Each(each) => each.max,
         }
     }
+
+    /// The most starts that one plan or list of it can use.
+    pub fn starts(&self) -> u64 {
+        let each = match self {
+            Self::Plan(plan) => plan.roles.values().map(|t| t.attempts).max().unwrap_or(0),
+            Self::Each(each) => each.task.attempts,
+        };
+        u64::from(self.max()).saturating_mul(u64::from(each))
+    }
+
+    /// How many plans or lists it makes at most.
+    pub const fn revisions(&self) -> u32 {
+        match self {
+            Self::Plan(plan) => plan.replans.saturating_add(1),
+            Self::Each(_) => 1,
+        }
+    }
+
+    /// What its tasks are, apart from what a plan or an item says of them.
+    pub fn templates(&self) -> Vec<&TaskSpec> {
+        match self {
+            Self::Plan(plan) => plan.roles.values().collect(),
+            Self::Each(each) => vec![&each.task],
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn templates_mut(&mut self) -> Vec<&mut TaskSpec> {
+        match self {
+            Self::Plan(plan) => plan.roles.values_mut().collect(),
+            Self::Each(each) => vec![&mut each.task],
+        }
+    }
 }
 
 /// A step whose result is a plan.
@@ -89,6 +122,9 @@ pub struct EachSpec {
     pub max: u32,
     /// How many must complete.
     pub join: Join,
+    /// Whether the rest goes on to its end when enough have: all results are wanted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub to_the_end: bool,
     /// What each is; `{item}` in its instructions is the item.
     pub task: TaskSpec,
 }

@@ -259,6 +259,25 @@ impl TaskSpec {
     pub fn counts_for_proof(&self) -> bool {
         self.access == Access::Write || self.check || !self.gates.is_empty()
     }
+
+    /// Whether it has a worker of its own. One that is only a list of others has none.
+    pub const fn has_worker(&self) -> bool {
+        !matches!(self.flow.grow, Some(crate::flow::Grow::Each(_)))
+    }
+
+    /// What can start for it: itself, where it has a worker, and what can grow from it.
+    pub fn starters(&self) -> Vec<&Self> {
+        let grown = self.flow.grow.iter().flat_map(crate::flow::Grow::templates);
+        self.has_worker().then_some(self).into_iter().chain(grown).collect()
+    }
+
+    /// The most starts that it and all that can grow from it use by themselves.
+    pub fn worst_case_starts(&self) -> u64 {
+        let own = if self.has_worker() { u64::from(self.attempts) } else { 0 };
+        let grow = self.flow.grow.as_ref();
+        let grown = grow.map_or(0, |g| g.starts().saturating_mul(u64::from(g.revisions())));
+        own.saturating_add(grown)
+    }
 }
 
 /// A step made concrete in a run.

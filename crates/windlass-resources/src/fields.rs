@@ -36,6 +36,12 @@ impl<'a> Fields<'a> {
         Some(self.fields.remove(at))
     }
 
+    /// Where a key stands that is still there.
+    pub(crate) fn place(&self, name: &str) -> Option<Pos> {
+        let name = plain_key(name);
+        self.fields.iter().find(|f| plain_key(&f.key.text) == name).map(|f| f.key.pos)
+    }
+
     /// Takes every field of a repeatable key.
     pub(crate) fn take_all(&mut self, name: &'static str) -> Vec<Field> {
         self.known.push(name);

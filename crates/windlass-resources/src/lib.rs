@@ -4,7 +4,7 @@
 //! bounded time. This crate reads no process environment and no clock, starts nothing, and prints nothing; where things are and what
 //! time it is, the caller says. It writes only where asked: config files, kept answers of trust, `init` and `new`.
 //!
-//! - Formats: [`agent`], [`team`], [`workflow`], [`skill`]; `front` and `fields` below them; [`source`]: whose a resource is
+//! - Formats: [`agent`], [`team`], [`workflow`] with [`grow`] (what a step becomes), [`skill`]; `front` and `fields` below them; [`source`]: whose a resource is
 //! - Finding them: [`places`], [`catalog`] (which one counts for a name), [`builtin`] (what is shipped), [`validate`]
 //! - A run: [`shape`] and [`recommend`] (which team), [`gates`] (the checks a project has), [`plan`] (tasks from team, workflow and goal)
 //! - Settings: [`config`], [`trust`], [`init`]
@@ -19,6 +19,7 @@ pub mod duration;
 mod fields;
 mod front;
 pub mod gates;
+pub mod grow;
 pub mod init;
 pub mod places;
 pub mod plan;

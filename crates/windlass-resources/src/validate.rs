@@ -31,7 +31,7 @@ pub fn validate(catalog: &Catalog) -> Vec<Diagnostic> {
         if let Some(workflow) = entry.resource()
             && !used.contains(name)
         {
-            alone(workflow, &mut out);
+            alone(workflow, Some(catalog), &mut out);
         }
     }
     for (_, entry) in catalog.agents.iter() {
@@ -84,7 +84,7 @@ fn file(path: &Path) -> Vec<Diagnostic> {
         Team::parse(&text, stem, source, &mut out);
     } else if let Some(stem) = stem(Kind::Workflow, &shown) {
         if let Some(workflow) = Workflow::parse(&text, stem, source, &mut out) {
-            alone(&workflow, &mut out);
+            alone(&workflow, None, &mut out);
         }
     } else if let Some(stem) = stem(Kind::Skill, &shown) {
         Skill::parse(&text, stem, source, &mut out);
@@ -151,11 +151,10 @@ fn team_with_its_workflow(
     }
 }
 
-/// A workflow that is no team's own: its graph.
-fn alone(workflow: &Workflow, out: &mut Vec<Diagnostic>) {
-    if let Err(list) = plan::graph::Graph::of(workflow) {
-        out.extend(list);
-    }
+/// A workflow that is no team's own: its steps and their graph. Without a catalog, what its file alone tells.
+fn alone(workflow: &Workflow, catalog: Option<&Catalog>, out: &mut Vec<Diagnostic>) {
+    let found = plan::expand::expand(workflow, catalog).and_then(|w| plan::graph::Graph::of(&w).map(|_| ()));
+    out.extend(found.err().into_iter().flatten());
 }
 
 fn missing_skill(catalog: &Catalog, name: &str, path: &str, out: &mut Vec<Diagnostic>) {

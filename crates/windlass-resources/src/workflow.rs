@@ -4,6 +4,7 @@ use crate::agent::{check_model, one_line};
 use crate::diag::{Diagnostic, Pos, count, quote};
 use crate::fields::{Fields, ListOrFalse};
 use crate::front::{Field, Text, Value, line_value, plain_key, split};
+use crate::grow::{Growth, MAX_ROUNDS};
 use crate::source::{Source, name_problem};
 use crate::team::SkillChoice;
 use serde::Serialize;
@@ -73,6 +74,15 @@ pub struct Step {
     pub attempts: Option<u32>,
     /// Whether a person must approve before it starts.
     pub approve: bool,
+    /// What it is besides one task.
+    #[serde(skip_serializing_if = "Growth::is_one")]
+    pub grows: Growth,
+    /// How often it is done at most until its gates are green; `None` leaves that to the run's repair rounds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rounds: Option<u32>,
+    /// Whether it comes from a workflow that is about the changes there are.
+    #[serde(skip)]
+    pub about_changes: bool,
     /// Where its heading stands.
     #[serde(skip)]
     pub pos: Pos,
@@ -89,7 +99,7 @@ pub const MAX_STEPS: usize = 100_000;
 pub const MAX_STEP_GATES: usize = 64;
 
 /// Keys of a step. A heading followed by one of them is a step whatever its title.
-const STEP_KEYS: [&str; 22] = [
+const STEP_KEYS: [&str; 32] = [
     "role",
     "dependsOn",
     "parallelGroup",
@@ -112,6 +122,37 @@ const STEP_KEYS: [&str; 22] = [
     "approve",
     "skill",
     "gates",
+    "adaptive",
+    "maxTasks",
+    "replans",
+    "forEach",
+    "max",
+    "join",
+    "loop",
+    "bestOf",
+    "judge",
+    "workflow",
+];
+
+/// Keys that a step has no use for when another workflow stands in its place.
+const OWN_KEYS: [&str; 17] = [
+    "role",
+    "model",
+    "skills",
+    "skill",
+    "worktree",
+    "verify",
+    "gate",
+    "gates",
+    "gateTimeout",
+    "repeat",
+    "sharedWrites",
+    "writes",
+    "timeout",
+    "silence",
+    "attempts",
+    "loop",
+    "progress",
 ];
 
 /// Keys whose value may be an indented `- item` list below them.
@@ -308,6 +349,20 @@ fn read_step(section: &Section<'_>, diagnostics: &mut Vec<Diagnostic>) -> Step {
             Diagnostic::error("bad-name", format!("the step id {} {problem}", quote(&id))).at(heading),
         );
     }
+    let own = OWN_KEYS.iter().filter_map(|key| Some((*key, fields.place(key)?))).collect::<Vec<_>>();
+    let grows = crate::grow::read(&mut fields, heading);
+    if matches!(grows, Growth::Workflow(_)) {
+        for (key, at) in own {
+            fields.report(
+                Diagnostic::error(
+                    "conflicting-keys",
+                    format!("{} says nothing of a step that is another workflow", quote(key)),
+                )
+                .at(at)
+                .help("say it in that workflow's own steps"),
+            );
+        }
+    }
     let gates = read_gates(&mut fields);
     let mut step = Step {
         role: fields.text(&["role"]).map_or_else(|| id.clone(), |t| t.text),
@@ -335,6 +390,9 @@ fn read_step(section: &Section<'_>, diagnostics: &mut Vec<Diagnostic>) -> Step {
         silence_ms: fields.duration(&["silence"]),
         attempts: fields.number(&["attempts"], 1..=100),
         approve: fields.flag(&["approve"]).unwrap_or(false),
+        rounds: fields.number(&["loop"], 1..=MAX_ROUNDS),
+        grows,
+        about_changes: false,
         task: String::new(),
         pos: heading,
         id,

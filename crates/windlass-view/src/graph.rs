@@ -6,6 +6,8 @@ use crate::text;
 use crate::theme::{Mark, Tone, task_mark};
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use windlass_api::growth::GrowthDoc;
+use windlass_api::status::TaskDoc;
 use windlass_events::{Proof, TaskStatus};
 
 /// A node of a graph.
@@ -42,11 +44,24 @@ pub fn run_nodes(view: &RunView<'_>) -> Vec<Node> {
         .map(|row| Node {
             id: row.task.id.to_string(),
             label: row.name().to_owned(),
-            about: row.task.role.clone(),
+            about: about(row.task),
             mark: row.mark,
-            after: row.task.depends_on.iter().map(ToString::to_string).collect(),
+            after: after(row.task),
         })
         .collect()
+}
+
+/// The role, and what the task becomes or came from.
+fn about(task: &TaskDoc) -> String {
+    let grown = task.growth.as_ref().map(GrowthDoc::words);
+    let parts = std::iter::once(task.role.clone()).chain(grown).chain(task.phase.clone());
+    parts.filter(|p| !p.trim().is_empty()).collect::<Vec<_>>().join(" · ")
+}
+
+/// What comes before a task. A part that comes after no other part comes after what it came from.
+fn after(task: &TaskDoc) -> Vec<String> {
+    let parent = task.parent.iter().filter(|_| task.depends_on.is_empty());
+    task.depends_on.iter().chain(parent).map(ToString::to_string).collect()
 }
 
 /// The graph as a tree. Each node stands once, below the last of those that it comes after; the others are named in

@@ -174,6 +174,7 @@ impl<'a> RunView<'a> {
                 row
             })
             .collect();
+        let rows = parts_below(rows);
         Self {
             run,
             mark: run_mark(run.status, run.proof),
@@ -221,7 +222,10 @@ impl<'a> RunView<'a> {
             TaskStatus::Ready => note.map_or_else(|| "ready".into(), text::clean),
             TaskStatus::Waiting => note.map_or_else(|| "waiting".into(), text::clean),
             TaskStatus::Verifying => note.map_or_else(|| "checking".into(), text::clean),
-            TaskStatus::Running => row.doing(self.now),
+            TaskStatus::Running => match row.progress() {
+                Some(progress) => progress,
+                None => row.doing(self.now),
+            },
             TaskStatus::Completed => row.mark.word.into(),
             TaskStatus::Cancelled => "cancelled".into(),
             TaskStatus::Failed => error().map_or_else(|| "failed".into(), |m| format!("failed: {m}")),
@@ -284,6 +288,31 @@ impl<'a> RunView<'a> {
     }
 }
 
+/// What grew from a task stands below it, in its own order.
+fn parts_below(rows: Vec<TaskRow<'_>>) -> Vec<TaskRow<'_>> {
+    if rows.iter().all(|r| r.task.parent.is_none()) {
+        return rows;
+    }
+    let known: std::collections::HashSet<&TaskId> = rows.iter().map(|r| &r.task.id).collect();
+    let mut below: BTreeMap<&TaskId, Vec<TaskRow<'_>>> = BTreeMap::new();
+    let mut tops = Vec::with_capacity(rows.len());
+    for row in rows {
+        match row.task.parent.as_ref().filter(|id| known.contains(id) && **id != row.task.id) {
+            Some(parent) => below.entry(parent).or_default().push(row),
+            None => tops.push(row),
+        }
+    }
+    let mut ordered = Vec::with_capacity(tops.len());
+    for top in tops {
+        let parts = below.remove(&top.task.id).unwrap_or_default();
+        ordered.push(top);
+        ordered.extend(parts);
+    }
+    // A part of a part, which no run has, is still shown.
+    ordered.extend(below.into_values().flatten());
+    ordered
+}
+
 impl<'a> TaskRow<'a> {
     fn new(task: &'a TaskDoc, overlay: Option<&'a LiveTask>, now: Millis) -> Self {
         let current = live_attempt(task);
@@ -310,9 +339,20 @@ impl<'a> TaskRow<'a> {
         }
     }
 
-    /// The name by which people know the task: its step.
+    /// The name by which people know the task: its step, or what it is about of a list.
     pub fn name(&self) -> &'a str {
-        if self.task.step.trim().is_empty() { self.task.id.as_str() } else { &self.task.step }
+        let item = self.task.item.as_deref().filter(|_| self.task.phase.is_none());
+        match item.filter(|item| !item.trim().is_empty()) {
+            Some(item) => item,
+            None if self.task.step.trim().is_empty() => self.task.id.as_str(),
+            None => &self.task.step,
+        }
+    }
+
+    /// How far what it became is; `None` while its own worker is at work, and where it became nothing.
+    pub fn progress(&self) -> Option<String> {
+        let parts = self.task.parts.filter(|_| live_attempt(self.task).is_none())?;
+        Some(format!("{} of {} done", human::count(parts.completed.into()), human::count(parts.total.into())))
     }
 
     /// Whether its worker is live or its contract is being checked.

@@ -7,6 +7,7 @@ use crate::model::Look;
 use crate::text;
 use crate::theme::Tone;
 use std::collections::HashMap;
+use windlass_api::growth::GrowthKind;
 use windlass_api::response::{PlanDoc, PlannedTask};
 use windlass_events::TaskId;
 
@@ -99,10 +100,15 @@ fn about(task: &PlannedTask, position: &HashMap<&TaskId, usize>) -> Vec<Line> {
     parts.push(Line::of(
         Tone::Plain,
         match task.attempts {
+            // A list has no worker of its own.
+            1 if task.growth.as_ref().is_some_and(|g| g.kind != GrowthKind::Plan) => {
+                "no start of its own".to_owned()
+            }
             1 => "1 start".to_owned(),
             n => format!("at most {n} starts"),
         },
     ));
+    parts.extend(task.growth.as_ref().map(|g| Line::of(Tone::Strong, g.words())));
     let mut before = task.depends_on.clone();
     before.sort_by_key(|id| position.get(id).copied());
     parts.push(match before.as_slice() {

@@ -5,24 +5,19 @@ use crate::line::Line;
 use crate::model::{RunView, TaskRow};
 use crate::text;
 use crate::theme::Tone;
-use windlass_api::status::TaskDoc;
 use windlass_events::TaskStatus;
 
 const TOKENS: usize = 5;
 const COST: usize = 7;
 const AGE: usize = 6;
 const GAP: usize = 2;
+/// What stands before the name of a task that another one grew into.
+const PART: &str = "· ";
 
 /// The cells of the widest of these texts, at most `most`.
-fn widest<'a>(view: &RunView<'a>, most: usize, text_of: fn(&'a TaskDoc) -> &'a str) -> usize {
+fn widest<'a>(view: &RunView<'a>, most: usize, text_of: fn(&TaskRow<'a>) -> &'a str) -> usize {
     // Cleaning a hundred thousand names for every frame would be a waste: the first ones decide.
-    view.rows
-        .iter()
-        .take(400)
-        .map(|r| text::width(&text::clean(text_of(r.task))))
-        .max()
-        .unwrap_or(0)
-        .min(most)
+    view.rows.iter().take(400).map(|r| text::width(&text::clean(text_of(r)))).max().unwrap_or(0).min(most)
 }
 
 /// Which columns there are, and how wide. 0 is none.
@@ -60,7 +55,8 @@ impl Columns {
         let mut c = Self { indent, name: 0, role: 0, state: 0, tokens: 0, cost: 0, age: 0, last: 0, width };
         let mut left = Left(width.saturating_sub(indent + 2));
         c.age = left.column(AGE, 4);
-        let natural = widest(view, width, |t| if t.step.trim().is_empty() { t.id.as_str() } else { &t.step });
+        let parts = view.rows.iter().any(|r| r.task.parent.is_some());
+        let natural = widest(view, width, TaskRow::name) + if parts { text::width(PART) } else { 0 };
         c.name = natural.min(if width < 40 { (width / 2).max(4) } else { width.min(110) / 5 }).min(left.0);
         left.0 -= c.name;
         c.state = left.column(12, 0);
@@ -70,7 +66,7 @@ impl Columns {
         }
         c.tokens = left.column(TOKENS, 0);
         c.cost = left.column(COST, 8);
-        let role = widest(view, 14, |t| if t.role == t.step { "" } else { &t.role });
+        let role = widest(view, 14, |r| if r.task.role == r.task.step { "" } else { &r.task.role });
         if role > 0 {
             c.role = left.column(role, 20);
         }
@@ -108,7 +104,10 @@ impl Columns {
             () if quiet || !row.is_trouble() => Tone::Plain,
             () => row.mark.tone,
         };
-        line.push_fit(name, row.name(), self.name);
+        match row.task.parent {
+            Some(_) => line.push_fit(name, format!("{PART}{}", row.name()), self.name),
+            None => line.push_fit(name, row.name(), self.name),
+        };
         at += self.name;
         let cell = |line: &mut Line, at: &mut usize, cells: usize| {
             if cells == 0 {

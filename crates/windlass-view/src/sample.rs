@@ -102,6 +102,7 @@ pub(crate) fn plan() -> PlanDoc {
         depends_on: after.iter().map(|a| task_id(a)).collect(),
         attempts: if writes { 4 } else { 2 },
         writes,
+        growth: None,
     };
     let mut tasks = vec![
         task("01_explore", "explorer", &[], false),

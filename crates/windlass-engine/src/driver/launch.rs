@@ -13,7 +13,9 @@ use windlass_core::task::GateTry;
 use windlass_events::event::{Cause, ResultRef, Snapshot};
 use windlass_events::outcome::Failure;
 use windlass_events::spec::READS_CHANGES;
-use windlass_events::{Access, AttemptNo, AttemptStatus, ErrorClass, Millis, RuntimeKind, TaskId, TaskSpec};
+use windlass_events::{
+    Access, AttemptNo, AttemptStatus, ErrorClass, Grow, Millis, RuntimeKind, TaskId, TaskSpec,
+};
 use windlass_git::{DiffOptions, Segment};
 use windlass_prompts::{
     Budget, Cold, DepOutput, GateRecord, LostAttempt, Material, Note, RedGate, Skill, WorkerPrompt, appended,
@@ -76,32 +78,47 @@ impl Job {
         let attempt = task.attempt(n)?;
         let spec = task.spec.clone();
         let is_model = spec.runtime.is_model();
-        // What it depends on, with what grew from that; a part also has the plan that it is of.
-        let parent = spec.flow.parent.iter().filter_map(|id| run.task_by_id(id)).filter(|t| t.has_worker());
-        let direct = spec.depends_on.iter().filter_map(|id| run.task_by_id(id));
+        // What it depends on, with what grew from that; a part also has the plan that it is of, or what the list's step depends on.
+        let parent = spec.flow.parent.as_ref().and_then(|id| run.task_by_id(id));
+        let around = parent.filter(|t| !t.has_worker()).map_or(&[][..], |t| &t.spec.depends_on);
+        let list = parent.and_then(|t| match &t.spec.flow.grow {
+            Some(Grow::Each(each)) => each.over.as_ref(),
+            _ => None,
+        });
+        let direct = around.iter().filter(|id| Some(*id) != list).chain(&spec.depends_on);
+        let direct = direct.filter_map(|id| run.task_by_id(id));
         let deps = parent
-            .chain(direct.flat_map(|t| {
-                let parts = t.grown.parts.iter().filter_map(|at| run.task(*at));
-                std::iter::once(t).filter(|t| t.has_worker()).chain(parts)
-            }))
+            .into_iter()
+            .filter(|t| t.has_worker())
+            .chain(direct.flat_map(|t| with_parts(run, t)))
             .map(|t| (t.spec.id.clone(), t.spec.role.clone(), t.status().to_string(), result_of(t)))
             .collect();
         let reads = spec
             .reads
             .iter()
-            .map(|name| {
+            .flat_map(|name| {
                 let made = run.tasks.iter().rev().find(|t| {
                     t.spec.output.as_deref() == Some(name)
                         || name.strip_suffix(".md") == Some(t.spec.id.as_str())
                         || t.spec.step == *name
                 });
                 if name == READS_CHANGES {
-                    return ("the changes there are".to_owned(), ReadFrom::Changes);
+                    return vec![("the changes there are".to_owned(), ReadFrom::Changes)];
                 }
-                let from = made
-                    .and_then(result_of)
-                    .map_or_else(|| ReadFrom::File(Path::new(&run.spec.cwd).join(name)), ReadFrom::Result);
-                (name.clone(), from)
+                let results: Vec<_> = made
+                    .into_iter()
+                    .flat_map(|t| with_parts(run, t))
+                    .filter_map(|t| Some((t, result_of(t)?)))
+                    .map(|(t, result)| {
+                        let of_part = Some(&t.spec.id) != made.map(|t| &t.spec.id);
+                        let label = if of_part { format!("{name}: {}", t.spec.id) } else { name.clone() };
+                        (label, ReadFrom::Result(result))
+                    })
+                    .collect();
+                if results.is_empty() {
+                    return vec![(name.clone(), ReadFrom::File(Path::new(&run.spec.cwd).join(name)))];
+                }
+                results
             })
             .collect();
         let command =
@@ -177,6 +194,15 @@ impl Job {
     pub(crate) fn session_id(&self) -> Option<&str> {
         Some(self.session.as_deref().unwrap_or(&self.planned_session))
     }
+}
+
+/// Those of a task that have results: itself, where it has a worker, and what grew from it.
+fn with_parts<'r>(
+    run: &'r Run,
+    task: &'r windlass_core::Task,
+) -> impl Iterator<Item = &'r windlass_core::Task> {
+    let parts = task.grown.parts.iter().filter_map(|at| run.task(*at));
+    std::iter::once(task).filter(|t| t.has_worker()).chain(parts)
 }
 
 /// The result of a task's newest attempt that has one.
@@ -401,6 +427,10 @@ fn plain_prompt(home: &Home, job: &Job) -> String {
     let needs: Vec<usize> = materials.iter().map(|(_, m)| m.text.len()).collect();
     let rooms = Budget::default().share(&needs);
     let mut text = job.task.instructions.clone();
+    let given = &job.task.flow.given;
+    if !given.is_empty() && !text.contains(given.as_str()) {
+        text.push_str(&format!("\n\n--- the item ---\n{given}"));
+    }
     for ((title, material), room) in materials.iter().zip(rooms) {
         text.push_str(&format!("\n\n--- {title} ({}) ---\n{}", material.path, fitted(material, room)));
     }

@@ -176,8 +176,14 @@ fn add_reads(request: &RunRequest, cwd: &Path, tasks: &mut [TaskSpec]) -> Result
         if !inside {
             return Err(ApiError::new(ErrorKind::Usage, format!("`--reads {name}`: there is no such file")));
         }
-        for task in tasks.iter_mut().filter(|t| t.runtime.is_model() && !t.cold) {
-            task.reads.push(name.clone());
+        for task in tasks.iter_mut() {
+            let grown = task.flow.grow.iter_mut().flat_map(windlass_events::Grow::templates_mut);
+            for part in grown.filter(|t| t.runtime.is_model() && !t.cold) {
+                part.reads.push(name.clone());
+            }
+            if task.runtime.is_model() && !task.cold {
+                task.reads.push(name.clone());
+            }
         }
     }
     Ok(())

@@ -21,6 +21,8 @@ pub(super) fn programs(
 ) -> Result<BTreeMap<RuntimeKind, ProgramSpec>, ApiError> {
     let mut env: ProbeEnv = request.env.plain.clone();
     env.extend(request.env.secret.iter().map(|(k, v)| (k.clone(), v.0.clone())));
+    let starters: Vec<&TaskSpec> = tasks.iter().flat_map(TaskSpec::starters).collect();
+    let tasks = starters.as_slice();
     let mut kinds: Vec<RuntimeKind> = tasks.iter().map(|t| t.runtime).collect();
     kinds.sort_unstable();
     kinds.dedup();
@@ -96,7 +98,7 @@ fn check_command(
 
 fn probe_one(
     adapter: &dyn windlass_agents::Adapter,
-    tasks: &[TaskSpec],
+    tasks: &[&TaskSpec],
     agents: &BTreeMap<String, windlass_events::spec::AgentSpec>,
     setup: &Setup,
     env: &ProbeEnv,

@@ -27,11 +27,7 @@ pub(super) fn plan_doc(spec: &RunSpec, tasks: &[TaskSpec], worst_case_starts: u6
         "{}: {} · {}",
         spec.shape.team.as_deref().unwrap_or(&spec.shape.workflow),
         spec.shape.reason,
-        match tasks.iter().filter(|t| t.runtime.is_model()).count() {
-            0 => "commands only".to_owned(),
-            1 => "1 agent start".to_owned(),
-            n => format!("{n} agent starts"),
-        }
+        starts(tasks)
     );
     if !spec.shape.other.is_empty() {
         shape.push_str(&format!(" · {} for another", spec.shape.other));
@@ -60,6 +56,7 @@ pub(super) fn plan_doc(spec: &RunSpec, tasks: &[TaskSpec], worst_case_starts: u6
                     depends_on: t.depends_on.clone(),
                     attempts: t.attempts,
                     writes: t.access == Access::Write,
+                    growth: crate::growth::growth(t),
                 }
             })
             .collect(),
@@ -67,6 +64,23 @@ pub(super) fn plan_doc(spec: &RunSpec, tasks: &[TaskSpec], worst_case_starts: u6
         worst_case_starts,
         caps,
         notices: spec.notices.clone(),
+    }
+}
+
+/// How many agents are started when all goes well: at most, where some of the tasks are not known yet.
+fn starts(tasks: &[TaskSpec]) -> String {
+    let own = |t: &&TaskSpec| t.has_worker() && t.runtime.is_model();
+    let known = tasks.iter().filter(own).count() as u64;
+    let grown = tasks.iter().filter_map(|t| t.flow.grow.as_ref());
+    let most: u64 = grown
+        .filter(|g| g.templates().iter().any(|t| t.runtime.is_model()))
+        .map(|g| u64::from(g.max()))
+        .fold(0, u64::saturating_add);
+    match (known, most) {
+        (0, 0) => "commands only".to_owned(),
+        (1, 0) => "1 agent start".to_owned(),
+        (n, 0) => format!("{n} agent starts"),
+        (n, most) => format!("{n} agent starts and up to {most} more"),
     }
 }
 

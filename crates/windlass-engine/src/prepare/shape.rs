@@ -86,10 +86,7 @@ pub(super) fn planned(request: &RunRequest, goal: &str, setup: &Setup) -> Result
     let shape = Shape { team: Some(team.name.clone()), workflow: workflow.name.clone(), reason, other };
     let mut planned = build(team, workflow)?;
     // An agent that is told to do nothing would still cost something.
-    let asks = |(task, step): (&TaskSpec, &windlass_resources::workflow::Step)| {
-        task.runtime.is_model() && step.task.contains("{goal}")
-    };
-    if goal.is_empty() && !workflow.about_changes && planned.tasks.iter().zip(&workflow.steps).any(asks) {
+    if goal.is_empty() && !workflow.about_changes && planned.needs_goal {
         return Err(no_goal());
     }
     if let Some(max) = setup.config.max_concurrency() {

@@ -81,6 +81,7 @@ pub(super) fn build(team: &Team, workflow: &Workflow, options: &Options) -> Resu
         agents,
         gates: Vec::new(),
         skills: BTreeMap::new(),
+        needs_goal: false,
         notices: Vec::new(),
     })
 }

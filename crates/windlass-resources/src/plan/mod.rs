@@ -1,8 +1,10 @@
 //! Turns a team, a workflow and a goal into the tasks of a run. Pure: nothing is started, read or written.
 //!
-//! - [`graph`]: names, order, cycles; [`roles`]: what a role means by its name; `gates`: who carries which gate
+//! - [`expand`]: sub-workflows, the best of several, lists; [`graph`]: names, order, cycles
+//! - [`roles`]: what a role means by its name; `gates`: who carries which gate
 
 mod checks;
+pub mod expand;
 mod gates;
 pub mod graph;
 pub mod roles;
@@ -12,13 +14,16 @@ pub use gates::{GATE_LIMIT_MS, MAX_GATES};
 use crate::agent::Agent;
 use crate::catalog::Catalog;
 use crate::diag::{Diagnostic, quote};
+use crate::grow::Growth;
 use crate::skill::{Skill, is_skill_name};
 use crate::team::{Role, SkillChoice, Team};
 use crate::workflow::{MAX_STEPS, Step, Workflow};
 use graph::{Findings, Graph};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use windlass_events::ids::TaskId;
 use windlass_events::spec::{Access, AgentSpec, GateSpec, Limits, RuntimeKind, TaskSpec};
+use windlass_events::{EachSpec, Flow, Grow, Join, PlanSpec};
 
 /// The longest goal in bytes.
 pub const MAX_GOAL: usize = 256 << 10;
@@ -89,6 +94,8 @@ pub struct Planned {
     pub skills: BTreeMap<String, Skill>,
     /// The most starts of workers, of whatever cause.
     pub worst_case_starts: u64,
+    /// Whether some agent is told the goal, so that a run without one makes no sense.
+    pub needs_goal: bool,
     /// What has no effect or is odd, to be said before the start.
     pub notices: Vec<Diagnostic>,
 }
@@ -137,7 +144,7 @@ pub fn single(agent: &Agent, role: Option<&str>) -> (Team, Workflow) {
 /// Everything that is wrong, at most some tens of findings.
 pub fn check<'c>(
     team: &Team,
-    workflow: &Workflow,
+    workflow: &'c Workflow,
     catalog: &'c Catalog,
 ) -> Result<Checked<'c>, Vec<Diagnostic>> {
     let mut findings = Findings::new(&workflow.source.path);
@@ -152,14 +159,73 @@ pub fn check<'c>(
             Diagnostic::error("no-steps", format!("workflow {} has no steps", quote(&workflow.name)))
         });
     }
-    let roles: HashMap<&str, usize> =
-        team.roles.iter().enumerate().map(|(n, r)| (r.name.as_str(), n)).collect();
-    let mut agents: Vec<Option<&Agent>> = vec![None; team.roles.len()];
-    let mut looked_up = vec![false; team.roles.len()];
+    let workflow = expand::expand(workflow, Some(catalog))?;
+    let mut cast = Cast::new(team, catalog);
     let mut step_roles = Vec::with_capacity(workflow.steps.len());
     for step in &workflow.steps {
-        let Some(at) = roles.get(step.role.as_str()).copied() else {
-            findings.add(|| {
+        let Some(at) = cast.role(step, &mut findings) else { continue };
+        step_roles.push(at);
+        if matches!(step.grows, Growth::Plan { .. }) {
+            // A plan may name any of them.
+            (0..team.roles.len()).for_each(|at| cast.look_up(at, &mut findings));
+        }
+        if let Some(agent) = cast.agents[at] {
+            fits(step, &team.roles[at], agent, &mut findings);
+        }
+        if step.worktree {
+            findings.add(|| not_yet("`worktree: true`", &format!("step {}", quote(&step.id))).at(step.pos));
+        }
+    }
+    if team.worktree {
+        findings.add(|| {
+            not_yet("`workspaceMode: worktree`", &format!("team {}", quote(&team.name)))
+                .in_file(&team.source.path)
+        });
+    }
+    let graph = match Graph::of(&workflow) {
+        Ok(graph) => Some(graph),
+        Err(list) => {
+            list.into_iter().for_each(|d| findings.add(|| d));
+            None
+        }
+    };
+    let agents = cast.agents;
+    let checked = findings.result(graph.map(|graph| (graph, agents, step_roles)))?;
+    match checked {
+        Some((graph, agents, roles)) => Ok(Checked { workflow, graph, agents, roles }),
+        // A graph without a finding exists; this only keeps the compiler's view of it.
+        None => Err(Vec::new()),
+    }
+}
+
+/// Who plays the roles of a team, looked up once each.
+struct Cast<'t, 'c> {
+    team: &'t Team,
+    catalog: &'c Catalog,
+    names: HashMap<&'t str, usize>,
+    agents: Vec<Option<&'c Agent>>,
+    looked_up: Vec<bool>,
+}
+
+impl<'t, 'c> Cast<'t, 'c> {
+    fn new(team: &'t Team, catalog: &'c Catalog) -> Self {
+        let count = team.roles.len();
+        Self {
+            team,
+            catalog,
+            names: team.roles.iter().enumerate().map(|(n, r)| (r.name.as_str(), n)).collect(),
+            agents: vec![None; count],
+            looked_up: vec![false; count],
+        }
+    }
+
+    /// The position of a step's role, whose agent is then looked up.
+    fn role(&mut self, step: &Step, findings: &mut Findings<'_>) -> Option<usize> {
+        let team = self.team;
+        let at = self.names.get(step.role.as_str()).copied();
+        match at {
+            Some(at) => self.look_up(at, findings),
+            None => findings.add(|| {
                 Diagnostic::error(
                     "unknown-role",
                     format!(
@@ -171,49 +237,67 @@ pub fn check<'c>(
                 )
                 .at(step.pos)
                 .did_you_mean(&step.role, team.roles.iter().map(|r| r.name.as_str()))
-            });
-            continue;
-        };
-        if !looked_up[at] {
-            looked_up[at] = true;
-            let role = &team.roles[at];
-            match catalog.agents.get(&role.agent) {
-                Ok(agent) => agents[at] = Some(agent),
-                Err(d) => findings.add(|| {
-                    let mut d = *d;
-                    d.message =
-                        format!("role {} of team {}: {}", quote(&role.name), quote(&team.name), d.message);
-                    d.path.clone_from(&team.source.path);
-                    d.pos = (role.pos.line > 0).then_some(role.pos);
-                    d
-                }),
-            }
+            }),
         }
-        step_roles.push(at);
-        for (wanted, what) in [(step.approve, "`approve`"), (step.worktree, "`worktree: true`")] {
-            if wanted {
-                findings.add(|| not_yet(what, &format!("step {}", quote(&step.id))).at(step.pos));
-            }
+        at
+    }
+
+    fn look_up(&mut self, at: usize, findings: &mut Findings<'_>) {
+        if std::mem::replace(&mut self.looked_up[at], true) {
+            return;
+        }
+        let (team, role) = (self.team, &self.team.roles[at]);
+        match self.catalog.agents.get(&role.agent) {
+            Ok(agent) => self.agents[at] = Some(agent),
+            Err(d) => findings.add(|| {
+                let mut d = *d;
+                d.message =
+                    format!("role {} of team {}: {}", quote(&role.name), quote(&team.name), d.message);
+                d.path.clone_from(&team.source.path);
+                d.pos = (role.pos.line > 0).then_some(role.pos);
+                d
+            }),
         }
     }
-    if team.worktree {
+}
+
+/// Whether what a step becomes fits what its agent may do.
+fn fits(step: &Step, role: &Role, agent: &Agent, findings: &mut Findings<'_>) {
+    let writes = roles::access(&role.name, agent, step) == Access::Write;
+    let own_id = step.id.strip_suffix("-try").unwrap_or(&step.id);
+    if matches!(step.grows, Growth::Alike { .. }) && writes {
         findings.add(|| {
-            not_yet("`workspaceMode: worktree`", &format!("team {}", quote(&team.name)))
-                .in_file(&team.source.path)
+            Diagnostic::error(
+                "best-of-writers",
+                format!(
+                    "step {}: `bestOf` is for steps that only read; candidates that write would share one tree",
+                    quote(own_id)
+                ),
+            )
+            .at(step.pos)
+            .help("say `writes: false`, and let a step after it carry out what was chosen")
         });
     }
-    let graph = match Graph::of(workflow) {
-        Ok(graph) => Some(graph),
-        Err(list) => {
-            list.into_iter().for_each(|d| findings.add(|| d));
-            None
-        }
+    if step.rounds.is_none() {
+        return;
+    }
+    let conflict = match step.grows {
+        Growth::Plan { .. } => Some((
+            "`loop` does not fit a step that makes a plan",
+            "its plan can name gates, and a plan of which something failed is made again: `replans: N`",
+        )),
+        _ if step.gates.is_empty() && !step.verify && !writes => Some((
+            "`loop` ends when gates are green, and the step has none",
+            "give it a line such as `gate: make test`",
+        )),
+        _ => None,
     };
-    let checked = graph.map(|graph| Checked { graph, agents, roles: step_roles });
-    match findings.result(checked)? {
-        Some(checked) => Ok(checked),
-        // A graph without a finding exists; this only keeps the compiler's view of it.
-        None => Err(Vec::new()),
+    if let Some((text, help)) = conflict {
+        findings.add(|| {
+            Diagnostic::error("loop-without-gate", format!("step {}: {text}", quote(&step.id)))
+                .at(step.pos)
+                .help(help)
+        });
     }
 }
 
@@ -226,7 +310,9 @@ fn not_yet(what: &str, whose: &str) -> Diagnostic {
 /// A team and a workflow that fit together.
 #[derive(Debug)]
 pub struct Checked<'c> {
-    /// The graph of steps.
+    /// The workflow with every step that a run has.
+    workflow: Cow<'c, Workflow>,
+    /// The graph of its steps.
     pub graph: Graph,
     /// The agent of each role of the team that a step uses.
     agents: Vec<Option<&'c Agent>>,
@@ -235,8 +321,9 @@ pub struct Checked<'c> {
 }
 
 /// What every agent of a workflow is given besides what its step reads.
-fn about(workflow: &Workflow, is_model: bool) -> Option<String> {
-    (workflow.about_changes && is_model).then(|| windlass_events::spec::READS_CHANGES.to_owned())
+fn about(workflow: &Workflow, step: &Step, is_model: bool) -> Option<String> {
+    ((workflow.about_changes || step.about_changes) && is_model)
+        .then(|| windlass_events::spec::READS_CHANGES.to_owned())
 }
 
 /// Plans a run.
@@ -264,7 +351,8 @@ pub fn build(
             Diagnostic::error("bad-gate", format!("{} is no command", quote(bad))).in_file("--gate"),
         ]);
     }
-    let checked = check(team, workflow, catalog)?;
+    let Checked { workflow, graph, agents, roles } = check(team, workflow, catalog)?;
+    let workflow: &Workflow = &workflow;
     if workflow.from_gates {
         return checks::build(team, workflow, options);
     }
@@ -283,7 +371,9 @@ pub fn build(
         team,
         catalog,
         options,
-        checked,
+        graph,
+        cast: agents,
+        roles,
         notices: Vec::new(),
         skills: BTreeMap::new(),
         agents: BTreeMap::new(),
@@ -296,44 +386,49 @@ struct Planner<'a> {
     team: &'a Team,
     catalog: &'a Catalog,
     options: &'a Options,
-    checked: Checked<'a>,
+    graph: Graph,
+    /// The agent of each role of the team that is used.
+    cast: Vec<Option<&'a Agent>>,
+    /// The role of each step, by position in the team.
+    roles: Vec<usize>,
     notices: Vec<Diagnostic>,
     skills: BTreeMap<String, Skill>,
     agents: BTreeMap<String, AgentSpec>,
     missing: HashSet<String>,
 }
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
     fn build(&mut self, workflow: &Workflow, goal: &str) -> Result<Planned, Vec<Diagnostic>> {
         let steps = &workflow.steps;
-        let cast: Vec<(&Role, &Agent)> = self
-            .checked
-            .roles
-            .iter()
-            .filter_map(|at| Some((&self.team.roles[*at], self.checked.agents[*at]?)))
-            .collect();
+        let in_file = |d: Diagnostic| vec![d.in_file(&workflow.source.path)];
+        let cast: Vec<(&Role, &Agent)> = self.roles.iter().filter_map(|at| self.player(*at)).collect();
         let access: Vec<Access> = steps
             .iter()
             .zip(&cast)
             .map(|(step, (role, agent))| roles::access(&role.name, agent, step))
             .collect();
-        let writes: Vec<bool> = access.iter().map(|a| *a == Access::Write).collect();
-        let assigned = gates::assign(
-            workflow,
-            &self.checked.graph,
-            &writes,
-            &self.options.gates,
-            &self.options.project_gates,
-        )
-        .map_err(|d| vec![d.in_file(&workflow.source.path)])?;
+        // A plan writes where one of its tasks may.
+        let writes: Vec<bool> = steps
+            .iter()
+            .zip(&access)
+            .map(|(step, access)| match step.grows {
+                Growth::Plan { .. } => {
+                    self.players().any(|(r, a)| roles::access(&r.name, a, step) == Access::Write)
+                }
+                _ => *access == Access::Write,
+            })
+            .collect();
+        let assigned =
+            gates::assign(workflow, &self.graph, &writes, &self.options.gates, &self.options.project_gates)
+                .map_err(in_file)?;
         let ids: Vec<TaskId> =
             steps.iter().enumerate().map(|(n, s)| TaskId::for_step(n + 1, &s.id)).collect();
+        let by_step: HashMap<&str, &TaskId> = steps.iter().map(|s| s.id.as_str()).zip(&ids).collect();
         let reads = self.resolve_reads(workflow, &ids);
 
         let mut tasks = Vec::with_capacity(steps.len());
+        let mut needs_goal = false;
         for (n, (step, (role, agent))) in steps.iter().zip(&cast).enumerate() {
-            let runtime = self.runtime(agent).map_err(|d| vec![d])?;
-            self.add_agent(agent, runtime);
             if step.writes == Some(true) && access[n] == Access::Read {
                 self.notices.push(
                     Diagnostic::warning(
@@ -349,52 +444,175 @@ impl Planner<'_> {
                 );
             }
             let gates = assigned.carried[n].positions();
-            let model = runtime.is_model();
-            let attempts = step.attempts.unwrap_or(match (model, gates.is_empty()) {
-                // What must not be repeated is not repeated after an ordinary failure either.
-                _ if step.repeat_never => 1,
-                (true, false) => 2 + self.options.repair_rounds,
-                _ => 2,
-            });
-            let chosen =
-                [&self.options.model, &step.model, &role.model].into_iter().flatten().next().cloned();
-            let chosen = chosen
-                .or_else(|| if agent.model.is_none() { self.options.default_model.clone() } else { None });
-            tasks.push(TaskSpec {
-                id: ids[n].clone(),
-                step: step.id.clone(),
-                role: role.name.clone(),
-                agent: agent.name.clone(),
-                instructions: step.task.replace("{goal}", goal),
-                depends_on: self.checked.graph.depends_on[n].iter().map(|d| ids[*d].clone()).collect(),
-                runtime,
-                model: if model { chosen } else { None },
-                access: access[n],
-                cold: step.verify && model && !writes[n] && assigned.after_writer[n],
-                // Who changes the tree is no judge of it.
-                check: step.verify && runtime == RuntimeKind::Command && !writes[n],
-                shared_writes: step.shared_writes,
-                repeat_never: step.repeat_never,
-                gates,
-                reads: reads[n].iter().cloned().chain(about(workflow, model)).collect(),
-                output: step.output.clone(),
-                skills: self.skills_of(role, agent, step),
-                attempts,
-                silence_ms: step.silence_ms.unwrap_or(if model { MODEL_SILENCE_MS } else { 0 }),
-                wall_ms: step.timeout_ms.unwrap_or(if model { MODEL_WALL_MS } else { COMMAND_WALL_MS }),
-                flow: windlass_events::Flow::default(),
-            });
+            if step.rounds.is_some() && gates.is_empty() {
+                return Err(in_file(
+                    Diagnostic::error(
+                        "loop-without-gate",
+                        format!(
+                            "step {}: `loop` ends when gates are green, and no gate is the step's",
+                            quote(&step.id)
+                        ),
+                    )
+                    .at(step.pos)
+                    .help(
+                        "give it a line such as `gate: make test`, or `verify: true` for the project's gates",
+                    ),
+                ));
+            }
+            let plans = matches!(step.grows, Growth::Plan { .. });
+            let mut task =
+                self.task(&ids[n], step, role, agent, if plans { Vec::new() } else { gates.clone() })?;
+            let model = task.runtime.is_model();
+            needs_goal |= model && step.task.contains("{goal}");
+            task.instructions = step.task.replace("{goal}", goal);
+            task.depends_on = self.graph.depends_on[n].iter().map(|d| ids[*d].clone()).collect();
+            task.cold = step.verify && model && !writes[n] && assigned.after_writer[n];
+            // Who changes the tree is no judge of it.
+            task.check = step.verify && task.runtime == RuntimeKind::Command && !writes[n];
+            task.reads = reads[n].iter().cloned().chain(about(workflow, step, model)).collect();
+            tasks.push(self.grown(task, workflow, step, &gates, &by_step)?);
         }
         self.narrow_tools(&tasks);
         Ok(Planned {
-            worst_case_starts: tasks.iter().map(|t| u64::from(t.attempts)).sum(),
+            worst_case_starts: tasks.iter().map(TaskSpec::worst_case_starts).fold(0, u64::saturating_add),
             limits: self.limits(workflow),
             tasks,
             agents: std::mem::take(&mut self.agents),
             gates: assigned.gates,
             skills: std::mem::take(&mut self.skills),
+            needs_goal,
             notices: std::mem::take(&mut self.notices),
         })
+    }
+
+    fn player(&self, at: usize) -> Option<(&'a Role, &'a Agent)> {
+        let team: &'a Team = self.team;
+        Some((team.roles.get(at)?, (*self.cast.get(at)?)?))
+    }
+
+    fn players(&self) -> impl Iterator<Item = (&'a Role, &'a Agent)> {
+        (0..self.team.roles.len()).filter_map(|at| self.player(at))
+    }
+
+    /// What a step is for a role, apart from its words and from what stands around it.
+    fn task(
+        &mut self,
+        id: &TaskId,
+        step: &Step,
+        role: &Role,
+        agent: &Agent,
+        gates: Vec<u32>,
+    ) -> Result<TaskSpec, Vec<Diagnostic>> {
+        let runtime = self.runtime(agent).map_err(|d| vec![d])?;
+        self.add_agent(agent, runtime);
+        let model = runtime.is_model();
+        let usual = match (model, gates.is_empty(), &step.grows) {
+            // What must not be repeated is not repeated after an ordinary failure either.
+            _ if step.repeat_never => 1,
+            (_, _, Growth::Plan { replans, .. }) => 2 + replans,
+            (true, false, _) => 2 + self.options.repair_rounds,
+            _ => 2,
+        };
+        // A loop has all its rounds, and one start for what is no round of its own.
+        let rounds = step.rounds.map_or(0, |n| n + u32::from(!step.repeat_never));
+        let chosen = [&self.options.model, &step.model, &role.model].into_iter().flatten().next().cloned();
+        let chosen =
+            chosen.or_else(|| if agent.model.is_none() { self.options.default_model.clone() } else { None });
+        Ok(TaskSpec {
+            id: id.clone(),
+            step: step.id.clone(),
+            role: role.name.clone(),
+            agent: agent.name.clone(),
+            instructions: String::new(),
+            depends_on: Vec::new(),
+            runtime,
+            model: if model { chosen } else { None },
+            access: roles::access(&role.name, agent, step),
+            cold: false,
+            check: false,
+            shared_writes: step.shared_writes,
+            repeat_never: step.repeat_never,
+            gates,
+            reads: Vec::new(),
+            output: step.output.clone(),
+            skills: self.skills_of(role, agent, step),
+            attempts: step.attempts.unwrap_or(usual).max(rounds),
+            silence_ms: step.silence_ms.unwrap_or(if model { MODEL_SILENCE_MS } else { 0 }),
+            wall_ms: step.timeout_ms.unwrap_or(if model { MODEL_WALL_MS } else { COMMAND_WALL_MS }),
+            flow: Flow {
+                approve: step.approve,
+                rounds: step.rounds.map(|n| n.saturating_sub(1)),
+                ..Flow::default()
+            },
+        })
+    }
+
+    /// The task of a step that may become several; `gates` are those that fell to it.
+    fn grown(
+        &mut self,
+        mut task: TaskSpec,
+        workflow: &Workflow,
+        step: &Step,
+        gates: &[u32],
+        ids: &HashMap<&str, &TaskId>,
+    ) -> Result<TaskSpec, Vec<Diagnostic>> {
+        let (over, max, join, to_the_end) = match &step.grows {
+            Growth::One | Growth::BestOf { .. } | Growth::Workflow(_) => return Ok(task),
+            Growth::Plan { max, replans } => {
+                let roles = self.templates(workflow, step, &task.id, gates)?;
+                task.flow.grow = Some(Grow::Plan(Box::new(PlanSpec { max: *max, replans: *replans, roles })));
+                return Ok(task);
+            }
+            Growth::Each { over, max, join } => (ids.get(over.as_str()), *max, *join, false),
+            // The judge sees all that passed.
+            Growth::Alike { n } => (None, *n, Join::AtLeast(1), true),
+        };
+        let each = TaskSpec {
+            depends_on: Vec::new(),
+            flow: Flow { approve: false, ..task.flow.clone() },
+            ..task.clone()
+        };
+        // The step itself has no worker: it is the tasks that it becomes.
+        task.gates.clear();
+        task.instructions.clear();
+        task.check = false;
+        task.attempts = 1;
+        task.flow.rounds = None;
+        task.flow.grow = Some(Grow::Each(Box::new(EachSpec {
+            over: over.map(|id| (*id).clone()),
+            max,
+            join,
+            to_the_end,
+            task: each,
+        })));
+        Ok(task)
+    }
+
+    /// What a task of each role of the team is in a plan. Those that write carry the gates: the tree is right after each.
+    fn templates(
+        &mut self,
+        workflow: &Workflow,
+        planner: &Step,
+        id: &TaskId,
+        gates: &[u32],
+    ) -> Result<BTreeMap<String, TaskSpec>, Vec<Diagnostic>> {
+        let players: Vec<_> = self.players().collect();
+        let mut roles = BTreeMap::new();
+        for (role, agent) in players {
+            let step = Step {
+                id: role.name.clone(),
+                writes: planner.writes,
+                shared_writes: planner.shared_writes,
+                about_changes: planner.about_changes,
+                ..Step::default()
+            };
+            let carries = roles::access(&role.name, agent, &step) == Access::Write;
+            let mut task =
+                self.task(id, &step, role, agent, if carries { gates.to_vec() } else { Vec::new() })?;
+            task.reads.extend(about(workflow, &step, task.runtime.is_model()));
+            roles.insert(role.name.clone(), task);
+        }
+        Ok(roles)
     }
 
     fn runtime(&self, agent: &Agent) -> Result<RuntimeKind, Diagnostic> {
@@ -453,8 +671,12 @@ impl Planner<'_> {
 
     /// Takes `edit` and `write` from agents that only read in this run, so that they do not try what they may not do.
     fn narrow_tools(&mut self, tasks: &[TaskSpec]) {
-        let writers: HashSet<&str> =
-            tasks.iter().filter(|t| t.access == Access::Write).map(|t| t.agent.as_str()).collect();
+        let writers: HashSet<&str> = tasks
+            .iter()
+            .flat_map(TaskSpec::starters)
+            .filter(|t| t.access == Access::Write)
+            .map(|t| t.agent.as_str())
+            .collect();
         for (name, spec) in &mut self.agents {
             if let Some(tools) = &mut spec.tools
                 && !writers.contains(name.as_str())

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test's helper fails its test")]
 
 mod discovery;
+mod growing;
 mod planning;
 mod settings;
 mod trusting;

@@ -6,8 +6,13 @@ use crate::cli::GraphArgs;
 use crate::context::Context;
 use crate::{names, print, watch};
 use serde_json::{Value, json};
+use std::borrow::Cow;
+use windlass_api::growth::{GrowthDoc, GrowthKind};
 use windlass_api::{ApiError, ErrorKind};
 use windlass_engine::{prepare::Setup, query};
+use windlass_events::Join;
+use windlass_resources::grow::Growth;
+use windlass_resources::plan;
 use windlass_resources::workflow::Workflow;
 use windlass_view::graph::{Node, mermaid, run_nodes, tree};
 use windlass_view::{Overlay, RunView};
@@ -79,14 +84,39 @@ fn workflow_nodes(workflow: &Workflow, setup: &Setup) -> Vec<Node> {
             })
             .collect();
     }
-    workflow
+    // One that is wrong is drawn as its file has it; `validate` says what is wrong.
+    let whole = plan::expand::expand(workflow, Some(&setup.catalog)).unwrap_or(Cow::Borrowed(workflow));
+    whole
         .steps
         .iter()
         .map(|step| {
             let after = step.depends_on.iter().map(|d| d.as_str().to_owned()).collect();
-            Node::step(step.id.as_str(), step.role.as_str(), after)
+            let about = match growth(&step.grows) {
+                Some(growth) => format!("{} · {}", step.role, growth.words()),
+                None => step.role.clone(),
+            };
+            Node::step(step.id.as_str(), about, after)
         })
         .collect()
+}
+
+/// What a step becomes besides one task.
+fn growth(grows: &Growth) -> Option<GrowthDoc> {
+    let doc = |kind, max, join: Join, over| {
+        let needed = match join {
+            Join::All => None,
+            Join::AtLeast(n) => Some(n),
+        };
+        Some(GrowthDoc { kind, max, needed, over })
+    };
+    match grows {
+        Growth::One | Growth::BestOf { .. } | Growth::Workflow(_) => None,
+        Growth::Plan { max, .. } => doc(GrowthKind::Plan, *max, Join::All, None),
+        Growth::Each { over, max, join } => {
+            doc(GrowthKind::List, *max, *join, Some(over.as_str().to_owned()))
+        }
+        Growth::Alike { n } => doc(GrowthKind::Alike, *n, Join::AtLeast(1), None),
+    }
 }
 
 fn print_nodes(
