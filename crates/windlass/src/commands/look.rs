@@ -6,7 +6,7 @@
 //! Map: [`runs`] `list`, `status`, `show` · [`mod@why`] `show --why` · [`proposal`] `show --plan` · [`mod@home`] the summary · [`mod@inbox`] what waits · [`mod@events`] the journal ·
 //! [`mod@replay`] made anew · [`mod@logs`] what workers wrote,
 //! with [`sections`] which files that is, [`reading`] what is in them and [`entry`] how it looks · [`mod@diff`] ·
-//! [`mod@artifacts`] · [`mod@graph`] · [`target`] what a word names, [`here`] what a folder belongs to · [`journal`] following a
+//! [`mod@artifacts`] · [`mod@graph`] · [`target`] what a word names · [`journal`] following a
 //! run without an engine · [`escape`] foreign bytes made safe · [`out`] standard output in bulk.
 
 mod artifacts;

@@ -1,6 +1,6 @@
 //! Setting up: the project, its resources, what of it is trusted, and settings.
 //!
-//! Map: [`view`] what there is · [`ask`] questions on a terminal · [`mod@init`] · [`mod@resources`] agents, teams, workflows, skills ·
+//! Map: [`view`] what there is · [`mod@init`] · [`mod@resources`] agents, teams, workflows, skills ·
 //! [`check`] `validate` and `recommend` · [`mod@trust`] · [`mod@config`].
 
 mod check;
