@@ -1,7 +1,7 @@
 //! Whose plan it is that a person is asked to approve.
 
 use crate::Run;
-use crate::task::Task;
+use crate::task::{Phase, Task};
 use std::collections::{BTreeSet, VecDeque};
 
 impl Run {
@@ -10,6 +10,13 @@ impl Run {
         self.asked.and_then(|asked| asked.task).or_else(|| {
             self.ready.iter().filter(|(lane, _)| lane.held).flat_map(|(_, tasks)| tasks).min().copied()
         })
+    }
+
+    /// The task that is planning again what this one is a part of. Nobody is asked about a plan that is about to be another.
+    pub(crate) fn planned_anew(&self, task: &Task) -> Option<u32> {
+        let parent = task.spec.flow.parent.as_ref().and_then(|id| self.position(id))?;
+        let at_work = |t: &Task| t.has_worker() && !matches!(t.phase, Phase::Joining | Phase::Ended(_));
+        self.task(parent).is_some_and(at_work).then_some(parent)
     }
 
     /// Who has planned a task, and would plan it again: the task whose plan it came with, else the model whose result it

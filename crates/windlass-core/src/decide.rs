@@ -365,7 +365,8 @@ fn ask(run: &Run, out: &mut Vec<Event>) {
     if run.asked.is_some() {
         return;
     }
-    let held = run.ready.iter().filter(|(lane, _)| lane.held).flat_map(|(_, tasks)| tasks.first());
+    let may_be = |at: &&u32| run.task(**at).is_some_and(|t| run.planned_anew(t).is_none());
+    let held = run.ready.iter().filter(|(lane, _)| lane.held).filter_map(|(_, all)| all.iter().find(may_be));
     let Some(task) = held.min().and_then(|at| run.task(*at)) else { return };
     let by_name = task.spec.flow.approve && !task.approved;
     let task = by_name.then(|| task.spec.id.clone());

@@ -109,7 +109,10 @@ fn ready(run: &Run, at: u32, task: &Task, not_before: Millis, cause: Cause, now:
             Some(asked) => {
                 Reason::Waiting { wait: WaitFor::Approval, on: "a person".to_owned(), since: asked.at }
             }
-            None => Reason::Next { next: Follows::Ask },
+            None => match run.planned_anew(task).and_then(|at| state_of(run, at)) {
+                Some(planner) => Reason::Tasks { live: vec![planner] },
+                None => Reason::Next { next: Follows::Ask },
+            },
         });
         return reasons;
     }

@@ -415,7 +415,7 @@ fn prompt(
 }
 
 /// What a command finds on standard input: its instructions, then what it depends on and reads, each as it is where it fits and
-/// with its beginning and end where it does not.
+/// with its beginning and end where it does not, then what people said of its earlier answers.
 fn plain_prompt(home: &Home, job: &Job) -> String {
     let deps = job
         .deps
@@ -433,6 +433,11 @@ fn plain_prompt(home: &Home, job: &Job) -> String {
     }
     for ((title, material), room) in materials.iter().zip(rooms) {
         text.push_str(&format!("\n\n--- {title} ({}) ---\n{}", material.path, fitted(material, room)));
+    }
+    for said in &job.told {
+        text.push_str(&format!(
+            "\n\n--- the user does not approve what was answered before, and says ---\n{said}"
+        ));
     }
     text
 }
