@@ -93,6 +93,21 @@ fn a_rejected_plan_is_another_wait_and_a_cancelled_run_waits_for_nothing() {
 }
 
 #[test]
+fn after_a_restart_of_the_machine_an_approval_is_the_word_to_go_on() {
+    for answer in [approve(Some(0)), Input::Reject { text: "smaller".into(), by: "user".into() }] {
+        let mut d = held();
+        d.world.may_restart = false;
+        d.feed(Input::Taken { boot: "another".into(), version: "1".into() });
+        let kinds: Vec<WaitKind> = d.run.waits().map(|w| w.kind).collect();
+        assert_eq!(kinds, [WaitKind::Restart, WaitKind::Approval]);
+        d.feed(answer);
+        assert!(d.run.is_live() && waits(&d).is_empty(), "{:#?}", waits(&d));
+        d.refold();
+        assert!(!d.run.restarted);
+    }
+}
+
+#[test]
 fn a_reader_that_works_hides_no_question() {
     let mut d = Drive::new(vec![task(1).writes(), task(2)]);
     d.spec(|s| s.approve_plan = true);

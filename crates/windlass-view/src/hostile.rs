@@ -13,6 +13,7 @@ use crate::text;
 use crate::{end_card, graph, notes_above, problem, show, start_card, watch};
 use proptest::prelude::*;
 use unicode_width::UnicodeWidthStr;
+use windlass_api::inbox::{InboxDoc, InboxItem, PlanMark, ProposalDoc, ProposedTask, TextChange};
 use windlass_api::status::*;
 use windlass_events::event::{AttemptEnd, CapKind, Cause, GateEnd, GateKey, Snapshot, WaitFor};
 use windlass_events::outcome::Failure;
@@ -217,6 +218,59 @@ proptest! {
             let envelope = Envelope { run: RunId::from_number(1), seq: u64::MAX, at, event };
             holds("event", &[event_line(&envelope, &look)], width);
         }
+    }
+
+    #[test]
+    fn plans_to_approve_and_what_waits_hold_their_width(t in nasty(), width in 20usize..=300, at in any::<i64>()) {
+        let look = Look { home: Some(t.clone()), ..Look::new(width) };
+        let id = || TaskId::for_step(1, "t");
+        let marks = [PlanMark::Same, PlanMark::Added, PlanMark::Changed, PlanMark::Dropped];
+        let task = |mark| ProposedTask {
+            mark,
+            id: id(),
+            item: t.clone(),
+            phase: t.clone(),
+            role: t.clone(),
+            title: t.clone(),
+            instructions: t.clone(),
+            depends_on: vec![id(); 5],
+            gates: vec![t.clone(); 2],
+            writes: true,
+            status: TaskStatus::Queued,
+        };
+        let mut doc = ProposalDoc {
+            run: RunId::from_number(7),
+            goal: t.clone(),
+            plan: u32::MAX,
+            asked: true,
+            task: None,
+            planner: Some(id()),
+            attempt: Some(1),
+            revision: u32::MAX,
+            text: Some(t.clone()),
+            changes: Some(marks.map(|mark| TextChange { mark, line: t.clone() }).to_vec()),
+            tasks: marks.map(task).to_vec(),
+        };
+        holds("changes", &crate::approval::proposal(&doc, None, &look), width);
+        doc.changes = None;
+        let few = crate::approval::proposal(&doc, Some(3), &look);
+        holds("text", &few, width);
+        holds("question", &crate::approval::question(&look), width);
+        let item = |ends_by: &str, until| InboxItem {
+            run: RunId::from_number(7),
+            goal: t.clone(),
+            cwd: t.clone(),
+            status: RunStatus::Waiting,
+            wait: t.clone(),
+            task: Some(id()),
+            since: at,
+            until,
+            ends_by: ends_by.to_owned(),
+            why: t.clone(),
+            commands: vec![t.clone(); 6],
+        };
+        let waits = vec![item(windlass_api::inbox::YOU, None), item(&t, None), item("time", Some(at))];
+        holds("inbox", &crate::inbox::inbox(&InboxDoc { waits }, at.wrapping_add(1), &look), width);
     }
 
     #[test]

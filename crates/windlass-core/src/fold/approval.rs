@@ -3,7 +3,7 @@
 use super::{Illegal, state};
 use crate::run::{Asked, Run};
 use crate::task::{Phase, Task};
-use windlass_events::event::Cause;
+use windlass_events::event::{Cause, WaitFor};
 use windlass_events::{TaskId, TaskStatus};
 
 /// What people said of a task's results that is kept for its prompt.
@@ -29,6 +29,7 @@ impl Run {
             Some(at) => self.task_mut(at)?.approved = true,
             None => self.approved_plan = Some(plan),
         }
+        self.told_to_go_on();
         // What it held may start.
         let held: Vec<u32> =
             self.ready.iter().filter(|(lane, _)| lane.held).flat_map(|(_, tasks)| tasks).copied().collect();
@@ -71,6 +72,7 @@ impl Run {
         }
         self.reopen(&reopened, "approval.refused", true)?;
         self.asked = None;
+        self.told_to_go_on();
         let task = self.task_mut(at)?;
         if task.told.len() >= TOLD_KEPT {
             task.told.remove(0);
@@ -84,6 +86,14 @@ impl Run {
             self.hold_back(at);
         }
         Ok(())
+    }
+
+    /// Whoever answers after a restart of the machine has said that it may go on.
+    fn told_to_go_on(&mut self) {
+        self.restarted = false;
+        if self.waiting.as_ref().is_some_and(|w| w.0 == WaitFor::Restart) {
+            self.waiting = None;
+        }
     }
 
     /// Tasks that became ready by a task that is done again wait for it again.

@@ -29,6 +29,14 @@ pub(crate) fn explained(run: &Run, now: Millis) {
             agrees(event, &why.reasons);
         }
     }
+    let stands = given.is_empty() && !run.is_live() && run.due.is_empty() && run.is_planned();
+    if stands && !run.is_ended() {
+        assert!(run.waits_for().is_some(), "nothing goes on, and nobody is named who ends that: {run:#?}");
+    }
+    for wait in run.waits() {
+        assert_eq!(wait.commands().is_empty(), !wait.kind.is_for_person(), "{wait:?}");
+        assert!(wait.since <= run.updated_at, "{wait:?}");
+    }
     let why = why_run(run, now);
     assert_eq!(why.reasons.is_empty(), run.is_ended(), "the run: {why:?}");
     assert_eq!(why.rule.is_some(), run.is_ended(), "the run: {why:?}");
