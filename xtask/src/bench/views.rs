@@ -55,8 +55,8 @@ fn push(table: &mut Table, what: String, [took, version, noop]: [f64; 3], most: 
 
 fn long_journal(bench: &Bench, table: &mut Table) -> Result<()> {
     let events: u64 = if bench.quick { 5_000 } else { 100_000 };
-    // One event per reply; at this pace none is passed over. Engines are told of output every 100 ms.
-    let config = pi_config(bench, &format!("usage:{}:110", events / WORKERS + 1));
+    // One event per reply; at this pace none is passed over. Engines are told of output every 250 ms.
+    let config = pi_config(bench, &format!("usage:{}:275", events / WORKERS + 1));
     let mut home = Home::new(bench, bench.place()?, "journal", WORKERS, &config)?;
     home.begin_git()?;
     home.pi_agent("teller")?;
