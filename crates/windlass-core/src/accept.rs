@@ -496,11 +496,11 @@ fn exceeded(run: &Run, caps: &Caps) -> Option<bool> {
 }
 
 fn unfinished(run: &Run) -> Vec<TaskId> {
-    run.tasks
-        .iter()
-        .filter(|t| matches!(t.phase, Phase::Ended(s) if s != TaskStatus::Completed) && !t.excused)
-        .map(|t| t.spec.id.clone())
-        .collect()
+    let open = |t: &Task| matches!(t.phase, Phase::Ended(s) if s != TaskStatus::Completed) && !t.excused;
+    let all = (0u32..).zip(&run.tasks).filter(|(_, t)| open(t)).map(|(at, _)| at);
+    // With a list that could not be used, who makes it.
+    let all: BTreeSet<u32> = all.flat_map(|at| std::iter::once(at).chain(run.refused_list(at))).collect();
+    all.iter().filter_map(|at| run.task(*at)).map(|t| t.spec.id.clone()).collect()
 }
 
 fn retry(run: &Run, tasks: Vec<TaskId>) -> Result<Vec<Event>, Refusal> {
@@ -511,7 +511,16 @@ fn retry(run: &Run, tasks: Vec<TaskId>) -> Result<Vec<Event>, Refusal> {
     for id in &tasks {
         let task = known(run, id)?;
         match task.phase {
-            Phase::Ended(TaskStatus::Completed) => return Err(cannot(format!("task {id} is completed"))),
+            Phase::Ended(TaskStatus::Completed) => {
+                // Only a list that could not be used is made anew.
+                let lists =
+                    (0u32..).zip(&run.tasks).filter(|(at, _)| run.refused_list(*at) == run.position(id));
+                let refused: Vec<u32> = lists.map(|(at, _)| at).collect();
+                if refused.is_empty() {
+                    return Err(cannot(format!("task {id} is completed")));
+                }
+                roots.extend(refused);
+            }
             Phase::Ended(_) => roots.extend(run.position(id)),
             _ => {
                 return Err(cannot(format!("task {id} is {}; only an ended task is retried", task.status())));
@@ -538,6 +547,7 @@ fn retry(run: &Run, tasks: Vec<TaskId>) -> Result<Vec<Event>, Refusal> {
             continue;
         }
         let Some(task) = run.task(at) else { continue };
+        roots.extend(run.refused_list(at));
         // What it is a part of waits for it again.
         let parent = task.spec.flow.parent.as_ref().and_then(|id| run.position(id));
         let failed = |t: &Task| matches!(t.phase, Phase::Ended(s) if s != TaskStatus::Completed);

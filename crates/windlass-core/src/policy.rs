@@ -204,7 +204,16 @@ fn refused(reasons: &[String]) -> Failure {
 /// What follows for a task that others grew from, by how far they are.
 pub(crate) fn after_parts(run: &Run, task: &Task) -> Next {
     if let (true, Some((0, reasons))) = (task.grown.revision == 0, &task.grown.refused) {
-        return Next::Fail(refused(reasons));
+        let list = match &task.spec.flow.grow {
+            Some(windlass_events::Grow::Each(each)) => each.over.as_ref(),
+            _ => None,
+        };
+        let failure = refused(reasons);
+        return Next::Fail(match list {
+            // Reading the same list again would change nothing.
+            Some(list) => failure.hint(format!("`windlass retry RUN` has {list} make the list anew")),
+            None => failure,
+        });
     }
     let needed = task.parts_needed();
     if task.grown.done >= needed && !(run.cancel || task.cancel) {

@@ -264,6 +264,19 @@ impl Run {
         (task.spec.flow.approve && !task.approved) || of_plan
     }
 
+    /// Who made the list of a task that could not use it, where it can be made anew: it is completed, and nothing that depends
+    /// on it is still to come.
+    pub(crate) fn refused_list(&self, at: u32) -> Option<u32> {
+        let task = self.task(at)?;
+        let Some(windlass_events::Grow::Each(each)) = &task.spec.flow.grow else { return None };
+        let refused = task.grown.revision == 0 && task.grown.refused.is_some();
+        let ended = |t: &Task| matches!(t.phase, Phase::Ended(_));
+        let list = self.position(each.over.as_ref().filter(|_| refused && ended(task))?)?;
+        let maker = self.task(list)?;
+        let over = maker.dependants.iter().all(|d| self.task(*d).is_some_and(ended));
+        (over && maker.phase == Phase::Ended(TaskStatus::Completed)).then_some(list)
+    }
+
     /// Positions of everything that builds on a task, however far.
     pub fn builds_on(&self, at: u32) -> BTreeSet<u32> {
         let mut all = BTreeSet::new();

@@ -111,7 +111,7 @@ fn spec(c: &mut Choices) -> (RunSpec, Vec<TaskSpec>) {
                 roles: BTreeMap::new(),
             })),
             2 => Grow::Each(Box::new(EachSpec {
-                over: None,
+                over: if c.pick(2) == 0 { task.depends_on.first().cloned() } else { None },
                 max: 1 + c.pick(4) as u32,
                 join: if c.pick(2) == 0 { Join::All } else { Join::AtLeast(1 + c.pick(2) as u32) },
                 to_the_end: c.pick(3) == 0,

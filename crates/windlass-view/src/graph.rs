@@ -274,6 +274,15 @@ mod tests {
     }
 
     #[test]
+    fn parts_come_after_what_they_grew_from() {
+        let (doc, overlay) = (sample::grown(), Overlay::default());
+        let nodes = run_nodes(&RunView::new(&doc, &overlay, sample::NOW));
+        let lines = texts(&tree(&nodes, &Look::new(80)));
+        assert_eq!(lines[1], "└─ ● plan  planner · plans up to 12 tasks");
+        assert_eq!(lines[2], "   ├─ ○ The parser  executor · build");
+    }
+
+    #[test]
     fn cycles_and_unknown_names_are_said() {
         let node = |id: &str, after: &[&str]| Node::step(id, "", after.iter().map(|a| (*a).into()).collect());
         let nodes = [node("a", &["b"]), node("b", &["a"]), node("c", &["nowhere"])];

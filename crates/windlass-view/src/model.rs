@@ -466,6 +466,25 @@ mod tests {
     }
 
     #[test]
+    fn parts_stand_below_what_they_grew_from_and_are_its_progress() {
+        let (mut doc, overlay) = (sample::grown(), Overlay::default());
+        let names = |doc: &StatusDoc| {
+            let view = RunView::new(doc, &overlay, sample::NOW);
+            view.rows.iter().map(|r| r.name().to_owned()).collect::<Vec<_>>()
+        };
+        let order = ["explore", "plan", "The parser", "The printer", "execute", "review", "verify"];
+        assert_eq!(names(&doc), order);
+        let view = RunView::new(&doc, &overlay, sample::NOW);
+        assert_eq!(view.activity(&view.rows[1]), "1 of 2 done");
+        // What a list is about names its parts; nothing is lost when what they grew from is unknown.
+        for part in &mut doc.tasks[5..] {
+            part.phase = None;
+            part.parent = Some(TaskId::parse("elsewhere").unwrap());
+        }
+        assert_eq!(names(&doc)[5..], ["parser", "printer"]);
+    }
+
+    #[test]
     fn an_unknown_cost_is_never_a_number() {
         let mut doc = sample::running();
         doc.run.usage.cost_usd = None;

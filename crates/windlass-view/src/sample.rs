@@ -1,5 +1,6 @@
 //! Runs for the tests of this crate and for the screens in `docs/screens/`.
 
+use windlass_api::growth::{GrowthDoc, GrowthKind, PartsDoc};
 use windlass_api::response::{PlanDoc, PlannedTask};
 use windlass_api::status::*;
 use windlass_events::event::WaitFor;
@@ -89,6 +90,24 @@ pub(crate) fn created() -> StatusDoc {
         task("05_verify", "verify", "verifier", &["03_execute", "04_review"]),
     ];
     StatusDoc::new(run, tasks)
+}
+
+/// The same run whose plan step has become two tasks, one of them done.
+pub(crate) fn grown() -> StatusDoc {
+    let mut doc = created();
+    let parent = task_id("02_plan");
+    doc.tasks[1].status = TaskStatus::Running;
+    doc.tasks[1].growth = Some(GrowthDoc { kind: GrowthKind::Plan, max: 12, needed: None, over: None });
+    doc.tasks[1].parts = Some(PartsDoc { revision: 1, total: 2, completed: 1, open: 1, needed: 2 });
+    for (item, status) in [("parser", TaskStatus::Completed), ("printer", TaskStatus::Running)] {
+        let mut part = task(&format!("02_plan.{item}"), &format!("The {item}"), "executor", &[]);
+        part.parent = Some(parent.clone());
+        part.item = Some(item.into());
+        part.phase = Some("build".into());
+        part.status = status;
+        doc.tasks.push(part);
+    }
+    doc
 }
 
 /// What a dry run of the same says.

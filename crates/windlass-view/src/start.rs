@@ -7,7 +7,8 @@ use crate::model::{Look, RunView};
 use crate::problem;
 use crate::text;
 use crate::theme::{Tone, light_mark};
-use windlass_api::status::{GateDoc, ProgramDoc, RunDoc};
+use windlass_api::growth::GrowthKind;
+use windlass_api::status::{GateDoc, ProgramDoc, RunDoc, TaskDoc};
 use windlass_events::RuntimeKind;
 
 /// Lines of a card at a width of 80.
@@ -65,8 +66,26 @@ fn without_notes(view: &RunView<'_>, look: &Look) -> Fields {
 /// The first line: the choice, its reason, the number of agent starts, and the option for another where the user named none.
 fn shape_lines(view: &RunView<'_>, width: usize) -> Vec<Line> {
     let run = view.run;
-    let agents = view.rows.iter().filter(|r| r.task.runtime.is_model()).count() as u64;
-    let starts = match (agents, view.counts.total as u64) {
+    // Parts are what it grew into since; a list has no worker of its own.
+    let steps = || view.rows.iter().map(|r| r.task).filter(|t| t.parent.is_none());
+    let own = |t: &&TaskDoc| t.growth.as_ref().is_none_or(|g| g.kind == GrowthKind::Plan);
+    let agents = steps().filter(|t| t.runtime.is_model()).filter(own).count() as u64;
+    let most: u64 = steps().filter_map(|t| t.growth.as_ref()).map(|g| u64::from(g.max)).sum();
+    let starts = match (agents, steps().filter(own).count() as u64) {
+        (0, commands) if most > 0 => {
+            format!(
+                "{} and up to {} more tasks",
+                human::plural(commands, "command", "commands"),
+                human::count(most)
+            )
+        }
+        (n, _) if most > 0 => {
+            format!(
+                "{} and up to {} more",
+                human::plural(n, "agent start", "agent starts"),
+                human::count(most)
+            )
+        }
         (0, commands) => format!("no agent, {}", human::plural(commands, "command", "commands")),
         (n, _) => human::plural(n, "agent start", "agent starts"),
     };

@@ -56,10 +56,14 @@ impl Run {
         completed_too: bool,
     ) -> Result<(), Illegal> {
         let mut positions = BTreeSet::new();
+        let lists: BTreeSet<u32> =
+            ids.iter().filter_map(|id| self.refused_list(self.position(id)?)).collect();
         for id in ids {
             let at = self.known(id)?;
             match self.tasks.get(at as usize).map(|t| &t.phase) {
-                Some(Phase::Ended(status)) if *status != TaskStatus::Completed || completed_too => {
+                Some(Phase::Ended(status))
+                    if *status != TaskStatus::Completed || completed_too || lists.contains(&at) =>
+                {
                     positions.insert(at)
                 }
                 _ => return Err(state(what, format!("task {id} is not in a state that it can leave"))),

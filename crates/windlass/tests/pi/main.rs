@@ -5,6 +5,7 @@ mod cancel;
 mod caps;
 mod extensions;
 mod killed;
+mod plan;
 mod probe;
 mod provider;
 mod repair;

@@ -247,6 +247,7 @@ fn after_a_failure_it_is_planned_again_and_what_is_done_stays_done() {
         task(&status, "01_assess")["parts"],
         json!({ "revision": 2, "total": 4, "completed": 4, "open": 0, "needed": 4 })
     );
+    world.user.run(["replay", "last"]).expect_code(0);
     let starts = of_type(&events, "attempt.started").len() as u64;
     assert!(starts <= status["run"]["worst_case_starts"].as_u64().unwrap());
 }

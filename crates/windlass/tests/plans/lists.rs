@@ -158,10 +158,10 @@ fn when_any_one_is_enough_the_rest_is_stopped() {
 }
 
 #[test]
-fn what_is_no_list_or_too_long_is_refused_and_retry_reads_it_again() {
-    for (list, words) in [
-        ("I found nothing to speak of.\n", "it is no list"),
-        ("- a\n- b\n- c\n", "the list has 3 items; at most 2 are allowed"),
+fn what_is_no_list_or_too_long_is_refused_until_it_is_made_anew() {
+    for (word, list, words) in [
+        ("retry", "I found nothing to speak of.\n", "it is no list"),
+        ("resume", "- a\n- b\n- c\n", "the list has 3 items; at most 2 are allowed"),
     ] {
         let world = world("max: 2\n", "echo \"$TOLD\"");
         world.set("list", list);
@@ -170,6 +170,14 @@ fn what_is_no_list_or_too_long_is_refused_and_retry_reads_it_again() {
         let status = world.user.status("last");
         let all = [("01_scan", "completed"), ("02_each", "failed"), ("03_close", "skipped")];
         assert_eq!(states(&status), all);
+
+        // Reading it again would change nothing: it is made anew.
+        let again = world.user.run(["retry", "last"]).expect_code(1);
+        assert!(again.err().contains("retry") && again.err().contains("01_scan"), "{}", again.err());
+        world.set("list", "1. a\n2. b\n");
+        world.user.run([word, "last"]).expect_code(0);
+        assert_eq!((world.log("02_each.1"), world.log("02_each.2")), ((1, 1), (1, 1)));
+        world.user.run(["replay", "last"]).expect_code(0);
     }
 }
 
