@@ -9,6 +9,8 @@ mod life;
 mod limits;
 #[path = "daemon/outcomes.rs"]
 mod outcomes;
+#[path = "daemon/time.rs"]
+mod time;
 #[path = "daemon/watching.rs"]
 mod watching;
 #[path = "crash/world.rs"]
