@@ -15,21 +15,33 @@ struct Record {
     results: Results,
 }
 
-/// `cargo xtask test [-p PACKAGE]… [FILTER]`
+/// What a command line asks to test.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wanted<'a> {
+    /// Empty: all of the workspace.
+    packages: Vec<&'a str>,
+    /// Integration tests. Empty: every target.
+    targets: Vec<&'a str>,
+    /// Parts of the names of tests. Empty: every test.
+    filters: Vec<&'a str>,
+}
+
+/// `cargo xtask test [-p PACKAGE]… [--test TARGET]… [FILTER]…`
 pub(crate) fn run(args: &[&str]) -> Result<()> {
-    let (selection, filter) = arguments(args)?;
-    let whole = selection == ["--workspace"] && filter.is_none();
+    let wanted = Wanted::parse(args.iter().copied())?;
+    let whole = wanted == Wanted::default();
     let record = record_path();
     if whole {
         let _ = fs::remove_file(&record);
     }
     let agents = agents::install()?;
     let started = SystemTime::now();
-    must_run(&mut cargo(std::iter::once("build").chain(selection.iter().copied()).chain(["--bins"])))?;
+    must_run(&mut cargo(["build", "--bins"].into_iter().chain(wanted.packages())))?;
+    let selection: Vec<&str> = wanted.packages().into_iter().chain(wanted.targets()).collect();
     let programs = results::build(&selection)?;
-    let mut command = cargo(std::iter::once("test").chain(selection).chain(["--no-fail-fast"]));
-    if let Some(filter) = filter {
-        command.args(["--", filter]);
+    let mut command = cargo(["test", "--no-fail-fast"].into_iter().chain(selection));
+    if !wanted.filters.is_empty() {
+        command.arg("--").args(&wanted.filters);
     }
     with_programs(&mut command, &agents);
     let (results, succeeded) = results::run(&mut command, &programs)?;
@@ -55,25 +67,44 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// What Cargo is told to test, and the filter.
-fn arguments<'a>(args: &[&'a str]) -> Result<(Vec<&'a str>, Option<&'a str>)> {
-    let mut selection = Vec::new();
-    let mut filter = None;
-    let mut rest = args.iter();
-    while let Some(word) = rest.next() {
-        match *word {
-            "-p" | "--package" => {
-                selection.extend(["-p", rest.next().copied().context("-p needs the name of a package")?]);
+impl<'a> Wanted<'a> {
+    pub(crate) fn parse(args: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+        let mut wanted = Self::default();
+        let mut rest = args.into_iter();
+        while let Some(word) = rest.next() {
+            match word {
+                "-p" | "--package" => {
+                    wanted.packages.push(rest.next().context("-p needs the name of a package")?)
+                }
+                "--test" => wanted.targets.push(rest.next().context("--test needs the name of a target")?),
+                word if word.starts_with('-') => {
+                    bail!("expected -p PACKAGE, --test TARGET or FILTER, not {word:?}")
+                }
+                word => wanted.filters.push(word),
             }
-            word if word.starts_with('-') => bail!("expected -p PACKAGE or FILTER, not {word:?}"),
-            word if filter.is_none() => filter = Some(word),
-            word => bail!("expected at most one FILTER, a part of the names of tests, and got {word:?} too"),
         }
+        Ok(wanted)
     }
-    if selection.is_empty() {
-        selection.push("--workspace");
+
+    /// Whether it runs this test; its path is its name without package and target, as the test program knows it.
+    pub(crate) fn runs(&self, package: &str, target: &str, path: &str) -> bool {
+        (self.packages.is_empty() || self.packages.contains(&package))
+            && (self.targets.is_empty() || self.targets.contains(&target))
+            && (self.filters.is_empty() || self.filters.iter().any(|filter| path.contains(filter)))
     }
-    Ok((selection, filter))
+
+    /// The packages, as Cargo is told.
+    fn packages(&self) -> Vec<&'a str> {
+        if self.packages.is_empty() {
+            return vec!["--workspace"];
+        }
+        self.packages.iter().flat_map(|package| ["-p", package]).collect()
+    }
+
+    /// The targets, as Cargo is told.
+    fn targets(&self) -> Vec<&'a str> {
+        self.targets.iter().flat_map(|target| ["--test", target]).collect()
+    }
 }
 
 /// Tells tests where the agent programs and the binary are.
@@ -107,14 +138,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_selection_and_a_filter_are_told_apart() {
-        assert_eq!(arguments(&[]).unwrap(), (vec!["--workspace"], None));
-        assert_eq!(
-            arguments(&["-p", "a", "kill", "-p", "b"]).unwrap(),
-            (vec!["-p", "a", "-p", "b"], Some("kill"))
-        );
-        for bad in [&["-p"][..], &["--nocapture"], &["a", "b"]] {
-            assert!(arguments(bad).is_err());
+    fn packages_targets_and_filters_are_told_apart() {
+        let wanted = Wanted::parse(["-p", "a", "kill", "-p", "b", "--test", "crash", "stop"]).unwrap();
+        assert_eq!(wanted.packages(), ["-p", "a", "-p", "b"]);
+        assert_eq!(wanted.targets(), ["--test", "crash"]);
+        assert_eq!(wanted.filters, ["kill", "stop"]);
+        let whole = Wanted::parse([]).unwrap();
+        assert_eq!((whole.packages(), whole.targets().is_empty()), (vec!["--workspace"], true));
+        for bad in [&["-p"][..], &["--test"], &["--nocapture"]] {
+            assert!(Wanted::parse(bad.iter().copied()).is_err());
+        }
+    }
+
+    #[test]
+    fn a_test_is_run_where_package_target_and_a_filter_fit() {
+        let runs = |line: &str| {
+            Wanted::parse(line.split_whitespace()).unwrap().runs("windlass", "pi", "solo::one_agent_mends")
+        };
+        for line in ["", "one_agent", "-p windlass solo::one", "-p a -p windlass", "--test pi", "stop mends"]
+        {
+            assert!(runs(line), "{line:?}");
+        }
+        // The name of the target is no part of the test's name.
+        for line in
+            ["pi", "pi::solo", "-p windlass-core", "-p a one_agent", "--test crash", "-p windlass stop"]
+        {
+            assert!(!runs(line), "{line:?}");
         }
     }
 }
