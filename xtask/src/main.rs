@@ -20,9 +20,10 @@ use std::process::ExitCode;
 const HELP: &str = "\
 usage: cargo xtask CHORE
 
-  test [-p PACKAGE]… [FILTER]
-                     install the agent programs, build, and run every test (or those of some packages, or those whose
-                     name contains FILTER). Needs Rust, git and Node; all else goes into the build folder, pinned
+  test [-p PACKAGE]… [--test TARGET]… [FILTER]…
+                     install the agent programs, build, and run every test (or those of some packages or integration
+                     targets, or those whose name contains a FILTER). Needs Rust, git and Node; all else goes into the
+                     build folder, pinned
   agents             only install the agent programs that tests drive, and say where they are
   tidy               the house rules: layers, sources, dependencies and licences, rows of docs/proof.md
   proof [--recorded] run every test named in docs/proof.md; fail on any that is missing, ignored or did not run.
