@@ -77,6 +77,16 @@ fn every_event(t: &str) -> Vec<Event> {
     .unwrap();
     vec![
         Event::TasksPlanned { tasks: Vec::new() },
+        Event::ListWanted { task: task.clone() },
+        Event::PlanRefused { task: task.clone(), n, reasons: vec![t.into(); 3] },
+        Event::PlanMade {
+            task: task.clone(),
+            n,
+            revision: u32::MAX,
+            tasks: Vec::new(),
+            kept: vec![task.clone(); 9],
+            dropped: vec![task.clone(); 9],
+        },
         Event::RunTaken { boot: t.into(), version: t.into() },
         Event::TurnTaken { task: None },
         Event::AttemptStarted {

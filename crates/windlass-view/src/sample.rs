@@ -309,7 +309,7 @@ pub(crate) fn waiting() -> StatusDoc {
 
 /// A run with every text as hostile as `text`, and every other field in use.
 pub(crate) fn hostile(text: &str) -> Vec<StatusDoc> {
-    let mut docs = vec![created(), running(), proven(), unproven(), failed(), blocked(), waiting()];
+    let mut docs = vec![created(), running(), proven(), unproven(), failed(), blocked(), waiting(), grown()];
     for doc in &mut docs {
         let run = &mut doc.run;
         run.goal = text.into();
@@ -348,6 +348,13 @@ pub(crate) fn hostile(text: &str) -> Vec<StatusDoc> {
             task.role = text.into();
             task.agent = text.into();
             task.note = Some(text.into());
+            task.item = task.item.as_ref().map(|_| text.into());
+            task.phase = task.phase.as_ref().map(|_| text.into());
+            if let Some(growth) = &mut task.growth {
+                growth.over = Some(text.into());
+                growth.kind = GrowthKind::List;
+                growth.max = u32::MAX;
+            }
             if let Some(live) = &mut task.live {
                 live.tool = Some(text.into());
                 live.last_line = Some(text.into());
