@@ -353,6 +353,12 @@ fn start(run: &Run, now: Millis, world: &World, out: &mut Vec<Event>) {
     if out.is_empty() {
         ask(run, out);
     }
+    let waits_for_tree = run.waiting.as_ref().is_some_and(|w| w.0 == WaitFor::Tree);
+    if out.is_empty() && waits_for_tree && !held_up && !run.wants_turn() {
+        // What waited for it has ended, or may not start before somebody's word.
+        out.push(Event::RunContinued { wait: WaitFor::Tree });
+        return;
+    }
     if let (true, true, false, Turn::Other(who)) = (out.is_empty(), held_up, run.is_live(), &world.tree)
         && !who.is_empty()
     {

@@ -20,6 +20,8 @@ impl Run {
         let at = self.known(id)?;
         let (now, turns) = (self.updated_at, self.turns);
         let held = self.turn == Some(Holder::Task(at));
+        // Whoever starts while another has the turn is not alone, even if that one is done first.
+        let turns = if self.turn.is_some() && !held { turns.saturating_sub(1) } else { turns };
         let task = self.task_mut(at)?;
         if n != task.next_n() {
             return Err(state("attempt.started", format!("the next attempt of {id} is {}", task.next_n())));
