@@ -110,7 +110,9 @@ impl Machine {
         }
         match failure {
             CommitFailure::Fenced(reason) => {
-                if has_turn && self.trees.remove(&root).is_some() {
+                // By a journal that had gone on without it: another run here may have the turn by now.
+                let other = self.runs.values().any(|e| e.has_turn() && e.run.spec.tree.root == root);
+                if has_turn && !other && self.trees.remove(&root).is_some() {
                     // Whoever leads it now holds its turn: others here have to ask for the tree anew.
                     out.push(Out::FreeTree { root });
                 }
@@ -138,6 +140,8 @@ const fn needs_sync(event: &Event) -> bool {
             | Event::TurnTaken { .. }
             | Event::TreeKept { .. }
             | Event::GatesSettled { .. }
+            | Event::ApprovalGiven { .. }
+            | Event::ApprovalRefused { .. }
             | Event::RunUndone { .. }
             | Event::RunCompleted { .. }
             | Event::RunFailed { .. }
