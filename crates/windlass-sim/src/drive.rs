@@ -2,9 +2,10 @@
 //! happened is reported. The engine may die between any two of these steps.
 
 use crate::engine::{Commit, Engine, Job, Open, Stage};
+use crate::fault::Fault;
+use crate::growth;
 use crate::law::{Check, Law, broken, hold};
 use crate::sim::Sim;
-use crate::swarm::Fault;
 use crate::worker::{Key, Name};
 use crate::world::{File, Fork};
 use windlass_core::{Effect, FOLD_VERSION, Input};
@@ -127,7 +128,7 @@ impl Sim {
 
     /// Keeps a state as a cache, where it is not ahead of the journal.
     pub(crate) fn snapshot(&mut self, e: &Engine, run: RunId) {
-        if !e.machine.is_settled(run) {
+        if !e.machine.is_settled(run) || self.world.fault.is_some_and(Fault::is_of_state) {
             return;
         }
         let Some(state) = e.machine.run(run) else { return };
@@ -177,11 +178,7 @@ impl Sim {
             Effect::StopGate(key) => self.add(e, Job::Stop { key: Key { run, name: Name::Gate(key) } }),
             Effect::Sweep { task, n } => self.add(e, Job::Sweep { run, task, n }),
             Effect::KeepTree { task, n, before } => self.add(e, Job::Keep { run, task, n, before }),
-            // Nothing of these worlds grows.
-            Effect::Expand { task, n } => {
-                let made = Err(vec!["no plan".to_owned()]);
-                e.inbox.push_back(In::Run(run, windlass_core::Input::Expanded { task, n, made }));
-            }
+            Effect::Expand { task, n } => self.add(e, Job::Expand { run, task, n }),
             Effect::Steer { id, task, n, .. } => {
                 self.add(e, Job::Steer { run, id, task, n, recovering });
             }
@@ -194,7 +191,9 @@ impl Sim {
         if let Some(results) = commit.results.take() {
             let batch = commit.batch;
             e.commit = None;
-            e.inbox.push_back(In::Committed { batch, results });
+            let behind =
+                if self.world.swarm.reorder { self.rng.index(e.inbox.len() + 1) } else { e.inbox.len() };
+            e.inbox.insert(behind, In::Committed { batch, results });
             return Ok(());
         }
         let parts = commit.parts.clone();
@@ -221,7 +220,8 @@ impl Sim {
             records.extend(self.forge(part));
             let mut append = Append::new(part.run, part.expected, part.epoch, records);
             append.consumes.clone_from(&part.consumes);
-            batch.push(if part.sync { append.synced() } else { append });
+            let sync = part.sync && self.world.fault != Some(Fault::NotSynced);
+            batch.push(if sync { append.synced() } else { append });
             // Its place; what the store says of it comes below.
             results.push(Ok(0));
         }
@@ -242,19 +242,25 @@ impl Sim {
         Ok(())
     }
 
-    /// The planted fault that writes behind the fold's back: a task that is over is started again.
+    /// The planted faults that write behind the fold's back: a task that is over is started again, a plan is made again.
     fn forge(&self, part: &Part) -> Option<Record> {
-        if self.world.fault != Some(Fault::TerminalLeft) {
-            return None;
-        }
         let run = &self.world.journals.books.get(&part.run)?.run;
-        let over = run.tasks.iter().find(|t| t.status().is_terminal() && !t.attempts.is_empty())?;
-        let event = Event::AttemptStarted {
-            task: over.spec.id.clone(),
-            n: over.next_n(),
-            cause: windlass_events::event::Cause::Retry,
-            session: None,
-            model: None,
+        let event = match self.world.fault? {
+            Fault::TerminalLeft => {
+                let over = run.tasks.iter().find(|t| t.status().is_terminal() && !t.attempts.is_empty())?;
+                Event::AttemptStarted {
+                    task: over.spec.id.clone(),
+                    n: over.next_n(),
+                    cause: windlass_events::event::Cause::Retry,
+                    session: None,
+                    model: None,
+                }
+            }
+            Fault::PlanTwice => {
+                let mut made = part.events.iter().map(|(_, e)| e);
+                made.find(|e| matches!(e, Event::PlanMade { .. }))?.clone()
+            }
+            _ => return None,
         };
         let at = part.events.last().map_or(run.updated_at, |(at, _)| *at);
         event.to_json().ok().map(|body| Record { at, body })
@@ -299,7 +305,9 @@ impl Sim {
             }
             Job::Sweep { run, task, n } => {
                 let key = Key { run, name: Name::Attempt(task.clone(), n) };
-                let left = self.world.worker_mut(&key).map(|w| w.sweep()).unwrap_or_default();
+                let skipped = self.world.fault == Some(Fault::DirectChildOnly);
+                let worker = self.world.worker_mut(&key).filter(|_| !skipped);
+                let left = worker.map(|w| w.sweep()).unwrap_or_default();
                 e.inbox.push_back(In::Run(run, Input::AttemptSwept { task, n, left }));
                 None
             }
@@ -314,12 +322,20 @@ impl Sim {
                 e.inbox.push_back(In::Run(run, input));
                 None
             }
+            Job::Expand { run, task, n } => {
+                let made = e.machine.run(run).and_then(|r| growth::read(r, &task, n, self.world.salt));
+                if let Some(made) = made {
+                    e.inbox.push_back(In::Run(run, Input::Expanded { task, n, made }));
+                }
+                None
+            }
             Job::Steer { run, id, task, n, recovering } => {
                 let key = Key { run, name: Name::Attempt(task, n) };
+                let twice = self.world.fault == Some(Fault::SteerTwice);
                 let worker = self.world.worker_mut(&key).filter(|w| w.agent_runs() && w.is_locked());
                 let error = match worker {
-                    // Whether a former engine brought it is not known, and twice is worse than not at all.
-                    _ if recovering => "the engine ended before it was known whether it arrived".to_owned(),
+                    // A former engine brought it: the shim drops what has the same id.
+                    Some(worker) if recovering && worker.steers.contains(&id) && !twice => String::new(),
                     Some(worker) => {
                         hold(!worker.steers.contains(&id), Law::Steer, || format!("{id} arrives twice"))?;
                         worker.steers.push(id.clone());
@@ -416,8 +432,11 @@ impl Sim {
         let frames = worker.frames.len();
         let session = worker.session();
         let mut usage = worker.usage();
+        if self.world.fault == Some(Fault::OutputLost) {
+            usage = worker.usage_before_exit();
+        }
         if adopted
-            && self.world.fault == Some(Fault::UsageDoubled)
+            && self.world.fault == Some(Fault::OutputReadTwice)
             && let Name::Attempt(task, n) = &key.name
             && let Some(known) =
                 e.machine.run(key.run).and_then(|r| r.task_by_id(task)).and_then(|t| t.attempt(*n))

@@ -48,6 +48,7 @@ pub(crate) enum Job {
     Stop { key: Key },
     Sweep { run: RunId, task: TaskId, n: AttemptNo },
     Keep { run: RunId, task: TaskId, n: AttemptNo, before: bool },
+    Expand { run: RunId, task: TaskId, n: AttemptNo },
     Steer { run: RunId, id: String, task: TaskId, n: AttemptNo, recovering: bool },
     SteerSaid { run: RunId, id: String, error: String },
     WantTree { root: String },
@@ -63,6 +64,7 @@ impl Job {
             Self::Stop { key } => Some(key.run),
             Self::Sweep { run, .. }
             | Self::Keep { run, .. }
+            | Self::Expand { run, .. }
             | Self::Steer { run, .. }
             | Self::SteerSaid { run, .. } => Some(*run),
             Self::WantTree { .. } | Self::FreeTree { .. } | Self::FreeRun { .. } => None,

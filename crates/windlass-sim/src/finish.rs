@@ -49,7 +49,8 @@ impl Sim {
                 Some(WaitFor::Tree) => self.world.journals.books.values().any(|b| {
                     b.run.id != run.id && b.spec().tree.root == run.spec.tree.root && b.run.turn.is_some()
                 }),
-                _ => false,
+                // Somebody's word comes late, or never.
+                _ => run.asked.is_some(),
             },
             _ => false,
         };

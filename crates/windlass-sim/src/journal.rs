@@ -2,6 +2,7 @@
 //! of the fold cannot hide itself; the fold is then held against them.
 
 use crate::law::{Broken, Check, Law, broken, hold};
+use crate::plans::Plans;
 use crate::worker::Name;
 use std::collections::BTreeMap;
 use windlass_core::Run;
@@ -37,6 +38,9 @@ pub(crate) struct Book {
     reached: bool,
     caps: Caps,
     wall_since: Millis,
+    /// Since when nothing is live and a person is asked something: that is no part of the wall clock.
+    paused: Option<Millis>,
+    pub(crate) plans: Plans,
     /// How often a person's word let something leave its end.
     pub(crate) words: u32,
 }
@@ -57,6 +61,8 @@ impl Book {
             over: None,
             reached: false,
             wall_since: stored.at,
+            paused: None,
+            plans: Plans::default(),
             words: 0,
         })
     }
@@ -107,6 +113,14 @@ impl Book {
         self.note(stored.at, &event)?;
         self.run.apply(stored.seq, stored.at, &event).map_err(illegal)?;
         self.events.push((stored.at, event));
+        match (self.run.waits_for_person(), self.paused) {
+            (true, None) => self.paused = Some(stored.at),
+            (false, Some(since)) => {
+                self.paused = None;
+                self.wall_since += stored.at - since;
+            }
+            _ => {}
+        }
         self.check_limits()
     }
 
@@ -133,8 +147,9 @@ impl Book {
     }
 
     fn note(&mut self, at: Millis, event: &Event) -> Check {
+        self.plans.note(event, &self.run.spec, &self.tasks)?;
         match event {
-            Event::TasksPlanned { tasks } => {
+            Event::TasksPlanned { tasks } | Event::PlanMade { tasks, .. } => {
                 self.tasks.extend(tasks.iter().map(|t| (t.id.clone(), t.clone())));
             }
             Event::AttemptStarted { task, n, .. } => self.note_start(at, task, *n)?,
@@ -157,7 +172,19 @@ impl Book {
                 let was = self.gates.insert(key.clone(), false);
                 hold(was == Some(true), Law::OneEnd, || format!("{key:?} ends and was not live"))?;
             }
-            Event::TaskCompleted { task, .. } => self.note_task(task, TaskStatus::Completed)?,
+            Event::TaskCompleted { task, .. } => {
+                if let Some(spec) = self.tasks.get(task) {
+                    self.plans.may_complete(spec, &self.ended)?;
+                }
+                self.note_task(task, TaskStatus::Completed)?;
+            }
+            Event::ApprovalRefused { planner, again, .. } => {
+                // A person's word too, and the only one that takes back what is completed.
+                for task in again.iter().chain(planner) {
+                    self.ended.remove(task);
+                }
+                self.words += 1;
+            }
             Event::TaskFailed { task, .. } => self.note_task(task, TaskStatus::Failed)?,
             Event::TaskSkipped { task, .. } => self.note_task(task, TaskStatus::Skipped)?,
             Event::TaskCancelled { task } => self.note_task(task, TaskStatus::Cancelled)?,
@@ -178,6 +205,7 @@ impl Book {
 
     fn note_start(&mut self, at: Millis, task: &TaskId, n: AttemptNo) -> Check {
         let who = || format!("attempt {n} of {task}");
+        self.plans.may_start(task, &self.run.spec, &self.tasks)?;
         for ((other, m), (stage, _)) in self.attempts.iter().filter(|((t, _), _)| t == task) {
             hold(*m < n, Law::OneEnd, || format!("{} is started after attempt {m} of {other}", who()))?;
             let over = !matches!(stage, Stage::Started | Stage::Lost);
@@ -186,7 +214,7 @@ impl Book {
         hold(!self.reached, Law::Cap, || format!("{} is started after a cap was reached", who()))?;
         let used = self.attempts.values().fold(Usage::default(), |sum, (_, u)| sum.plus(u));
         let within = |limit: Option<u64>, used: u64| limit.is_none_or(|limit| used < limit);
-        let wall = u64::try_from(at - self.wall_since).unwrap_or(0);
+        let wall = u64::try_from(self.paused.unwrap_or(at) - self.wall_since).unwrap_or(0);
         let caps = within(self.caps.microusd, used.cost_microusd)
             && within(self.caps.tokens, used.tokens())
             && within(self.caps.unpriced_tokens, used.unpriced_tokens)
@@ -262,6 +290,9 @@ impl Book {
 fn subject(event: &Event) -> Option<&TaskId> {
     match event {
         Event::AttemptStarted { task, .. }
+        | Event::ListWanted { task }
+        | Event::PlanMade { task, .. }
+        | Event::PlanRefused { task, .. }
         | Event::AttemptObserved { task, .. }
         | Event::AttemptEnded { task, .. }
         | Event::AttemptLost { task, .. }

@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Law {
     /// At most one live worker of a task at any instant; what a lost one left counts until it is swept.
     OneLiveWorker,
+    /// An attempt or gate is started once, whoever asks for it.
+    OneStart,
     /// At most one writer, or its gates, in a tree at any instant, across runs.
     OneWriter,
     /// No worker or gate is started without its durable event.
@@ -29,6 +31,10 @@ pub enum Law {
     Limit,
     /// Nothing starts before what it depends on is completed.
     Dependencies,
+    /// A result becomes tasks once; what it grew into has ended, and enough of it is completed, before a task completes.
+    Growth,
+    /// Nothing that needs a person's approval starts before it, and an approval counts once.
+    Approval,
     /// An answer or announcement rests on durable events, and each request is answered once.
     Answer,
     /// What the journal counts is what the workers reported.

@@ -1,9 +1,9 @@
 //! Which runs and trees an engine leads: leases, reading, taking over, and whose turn it is in a tree.
 
 use crate::engine::{Engine, Job};
+use crate::fault::Fault;
 use crate::law::{Check, Law, broken, hold};
 use crate::sim::Sim;
-use crate::swarm::Fault;
 use windlass_core::{FOLD_VERSION, Run};
 use windlass_engine::machine::{In, Part};
 use windlass_events::{Event, RunId};
@@ -90,8 +90,8 @@ impl Sim {
         hold(same, Law::ReplayIsLive, || {
             format!("{run} is read as another state than its journal folds to")
         })?;
-        if self.world.fault == Some(Fault::CapNotHeld) {
-            state.caps = windlass_events::spec::Caps::default();
+        if let Some(fault) = self.world.fault {
+            forget(fault, &mut state);
         }
         let secrets = !self.world.swarm.secrets || self.rng.coin();
         let root = state.spec.tree.root.clone();
@@ -130,7 +130,9 @@ impl Sim {
     pub(crate) fn has_tree(&self, e: &mut Engine, part: &Part) -> bool {
         let takes = part.events.iter().any(|(_, event)| matches!(event, Event::TurnTaken { .. }));
         let root = e.machine.run(part.run).map(|r| r.spec.tree.root.clone());
-        let (true, Some(root)) = (takes, root) else { return true };
+        let (true, Some(root)) = (takes && self.world.fault != Some(Fault::TreeNotHeld), root) else {
+            return true;
+        };
         let there =
             TreeId::parse(&root).and_then(|t| self.world.store.lease(&LeaseName::Tree(t)).ok().flatten());
         let ours = e.trees.get(&root).is_some_and(|l| there.as_ref().is_some_and(|t| t.epoch == l.epoch));
@@ -156,6 +158,10 @@ impl Sim {
 
     pub(crate) fn want_tree(&mut self, e: &mut Engine, root: String) {
         let Some(tree) = TreeId::parse(&root) else { return };
+        if self.world.fault == Some(Fault::TreeNotHeld) {
+            e.inbox.push_back(In::Tree { root, holder: None });
+            return;
+        }
         let there = self.world.store.lease(&LeaseName::Tree(tree.clone())).ok().flatten();
         if e.trees.get(&root).is_some_and(|l| there.is_some_and(|t| t.epoch == l.epoch && t.owner.is_some()))
         {
@@ -178,5 +184,24 @@ impl Sim {
             Err(e) => Some(e.to_string()),
         };
         e.inbox.push_back(In::Tree { root, holder });
+    }
+}
+
+/// The planted faults of an engine that does not take a run for what its journal says.
+fn forget(fault: Fault, state: &mut Run) {
+    match fault {
+        Fault::CapNotHeld => state.caps = windlass_events::spec::Caps::default(),
+        Fault::WaitLost => state.due.clear(),
+        Fault::StartWithoutApproval => {
+            state.approved_plan = Some(u32::MAX);
+            for task in &mut state.tasks {
+                task.approved = true;
+            }
+            for (mut lane, tasks) in std::mem::take(&mut state.ready) {
+                lane.held = false;
+                state.ready.entry(lane).or_default().extend(tasks);
+            }
+        }
+        _ => {}
     }
 }

@@ -10,26 +10,34 @@
 //!
 //! It must never use a thread, a clock, or a map with a random order: the same seed is the same history everywhere.
 //!
-//! Map: [`simulate`] · `sim` order of steps · `engine`, `drive`, `lead` an engine and its driver · `worker` one attempt's processes ·
-//! `world` files, store, clocks · `mischief` accidents and people · `journal` the books · `finish` when all is at rest ·
-//! `law` the laws · `swarm` what each seed allows · `spec` random runs · `rng` chance.
+//! Map: [`simulate`], [`ending`] · `sim` order of steps · `engine`, `drive`, `lead` an engine and its driver · `worker` one attempt's
+//! processes · `growth` what workers write as plans · `world` files, store, clocks · `mischief` accidents and people · `journal`,
+//! `plans` the books · `finish` when all is at rest · `law` the laws · `fault` planted faults · `shrink` smaller histories ·
+//! `swarm` what each seed allows · `spec` random runs · `rng` chance.
 
 mod drive;
+mod ending;
 mod engine;
+mod fault;
 mod finish;
+mod growth;
 mod journal;
 mod law;
 mod lead;
 mod mischief;
+mod plans;
 mod rng;
+mod shrink;
 mod sim;
 mod spec;
 mod swarm;
 mod worker;
 mod world;
 
+pub use ending::{Ending, ending};
+pub use fault::Fault;
 pub use law::Law;
-pub use swarm::Fault;
+pub use shrink::{Cut, shrink};
 
 /// How many lines about the last steps a failure shows.
 pub const LOG_STEPS: usize = 40;
@@ -43,6 +51,10 @@ pub struct Report {
     pub crashes: u64,
     /// Events that became durable.
     pub events: u64,
+    /// Plans and lists that became tasks.
+    pub plans: u64,
+    /// Approvals that people gave.
+    pub approvals: u64,
 }
 
 /// A history that broke one.
@@ -56,33 +68,50 @@ pub struct Failure {
     pub law: Law,
     /// What was seen.
     pub detail: String,
-    /// The last steps, [`LOG_STEPS`] unless another number was asked for, oldest first.
+    /// The last steps, as many as were asked for, oldest first.
     pub tail: Vec<String>,
+    /// What was left out of the seed's history.
+    pub cut: Cut,
 }
 
 /// Plays the history of a seed.
 ///
 /// # Errors
-/// The first law that is broken, with the steps that led there.
+/// The first law that is broken, with the last [`LOG_STEPS`] steps that led there.
 pub fn simulate(seed: u64, fault: Option<Fault>) -> Result<Report, Box<Failure>> {
-    simulate_logged(seed, fault, LOG_STEPS)
+    simulate_cut(seed, fault, &Cut::default(), LOG_STEPS)
 }
 
-/// The same with another length of [`Failure::tail`].
+/// Plays the history of a seed less what is cut out of it, and shows so many of its last steps when it fails.
 ///
 /// # Errors
-/// As [`simulate`].
-pub fn simulate_logged(seed: u64, fault: Option<Fault>, log: usize) -> Result<Report, Box<Failure>> {
-    let mut sim = sim::Sim::new(seed, fault, None);
-    if sim.run().is_ok() {
-        let events = sim.world.journals.books.values().map(|b| b.events.len() as u64).sum();
-        return Ok(Report { steps: sim.steps, crashes: sim.crashes, events });
+/// The first law that is broken, with the steps that led there.
+pub fn simulate_cut(seed: u64, fault: Option<Fault>, cut: &Cut, log: usize) -> Result<Report, Box<Failure>> {
+    let mut sim = sim::Sim::new(seed, fault, cut, None);
+    let Err(broken) = sim.run() else {
+        let mut report = Report { steps: sim.steps, crashes: sim.crashes, ..Report::default() };
+        for book in sim.world.journals.books.values() {
+            report.events += book.events.len() as u64;
+            report.plans += u64::from(book.plans.number);
+            report.approvals += u64::from(book.plans.given);
+        }
+        return Ok(report);
+    };
+    if log == 0 {
+        return Err(fail(&sim, seed, cut, broken));
     }
     // The same again, with a log: the seed is the whole history.
-    let mut sim = sim::Sim::new(seed, fault, Some(log));
-    let (law, detail) = match sim.run() {
-        Err(broken) => (broken.law, broken.detail),
-        Ok(()) => (Law::ReplayIsLive, "the same seed gave another history".to_owned()),
-    };
-    Err(Box::new(Failure { seed, step: sim.steps, law, detail, tail: sim.tail() }))
+    let mut sim = sim::Sim::new(seed, fault, cut, Some(log));
+    Err(match sim.run() {
+        Err(broken) => fail(&sim, seed, cut, broken),
+        Ok(()) => {
+            let detail = "the same seed gave another history".to_owned();
+            fail(&sim, seed, cut, law::Broken { law: Law::ReplayIsLive, detail })
+        }
+    })
+}
+
+fn fail(sim: &sim::Sim, seed: u64, cut: &Cut, broken: law::Broken) -> Box<Failure> {
+    let (law, detail) = (broken.law, broken.detail);
+    Box::new(Failure { seed, step: sim.steps, law, detail, tail: sim.tail(), cut: cut.clone() })
 }

@@ -8,7 +8,7 @@ use windlass_core::Input;
 use windlass_engine::machine::In;
 use windlass_events::event::WaitFor;
 use windlass_events::spec::{Caps, RedGate};
-use windlass_events::{RunId, RunStatus};
+use windlass_events::{RunId, RunStatus, TaskId};
 use windlass_store::{LeaseName, Store};
 
 /// Most engines, and most runs, of a history.
@@ -19,7 +19,7 @@ impl Sim {
     /// Something goes wrong, or somebody does something, if this seed has it.
     pub(crate) fn mischief(&mut self) -> Check {
         let s = self.world.swarm;
-        match self.rng.below(16) {
+        match self.rng.below(17) {
             0 | 1 if s.engine_crash => self.crash_engine(),
             2 if s.takeover => self.take_over(),
             3 if s.engines && self.engines.len() < ENGINES => self.start_engine(false),
@@ -57,6 +57,11 @@ impl Sim {
             12 if s.people && self.runs.len() < RUNS => self.create(),
             13 if s.steers => self.steer(),
             14 if s.secrets => self.bring_secrets(),
+            16 if s.suspend => {
+                let ms = self.rng.pick(&[1_000, 60_000, 8 * 3_600_000]).unwrap_or(1_000);
+                self.log(|| format!("the machine sleeps for {ms} ms"));
+                self.world.wall += ms;
+            }
             15 if s.takeover => self.engines.values_mut().for_each(|e| e.paused = false),
             _ => {}
         }
@@ -74,7 +79,7 @@ impl Sim {
         self.rng.pick(&ids)
     }
 
-    fn crash_engine(&mut self) {
+    pub(crate) fn crash_engine(&mut self) {
         let ids: Vec<u32> = self.engines.keys().copied().collect();
         if let Some(id) = self.rng.pick(&ids) {
             self.crash(id);
@@ -111,7 +116,8 @@ impl Sim {
             self.world.alive.set(&e.owner.id, false);
         }
         self.engines.clear();
-        self.world.power_cut()?;
+        let torn = self.world.swarm.torn.then(|| self.rng.index(4));
+        self.world.power_cut(torn.unwrap_or(0))?;
         for (id, request) in &self.requests {
             if let (Some(Ok(seq)), true) = (&request.answer, request.synced) {
                 let head = self.world.journals.head(request.run);
@@ -128,9 +134,15 @@ impl Sim {
 
     /// A person wants a run.
     pub(crate) fn create(&mut self) {
+        if self.runs.len() >= self.most_runs {
+            return;
+        }
         let Some(id) = self.any_engine() else { return };
         let run = RunId::from_number(self.rng.next());
-        let events = spec::creation(&mut self.rng, &self.world.swarm);
+        let mut events = spec::creation(&mut self.rng, &self.world.swarm, self.most_tasks);
+        if self.repeatable {
+            events.iter_mut().for_each(spec::steady);
+        }
         let request = self.request(run, id, true, true);
         let secrets = !self.world.swarm.secrets || self.rng.coin();
         let Some(e) = self.engines.get_mut(&id) else { return };
@@ -154,8 +166,18 @@ impl Sim {
 
     fn ask(&mut self) {
         let Some(run) = self.rng.pick(&self.runs) else { return };
-        let task = spec::id(self.rng.below(8));
-        let input = match self.rng.below(9) {
+        let task = self.any_task(run);
+        let asks = self.world.journals.books.get(&run).is_some_and(|b| b.run.asked.is_some());
+        if asks && self.rng.coin() {
+            let input = self.verdict(run);
+            // Some answer twice.
+            if self.rng.chance(1, 4) {
+                self.put(run, input.clone());
+            }
+            self.put(run, input);
+            return;
+        }
+        let input = match self.rng.below(11) {
             0 | 1 => Input::Retry { tasks: vec![] },
             2 => Input::Cancel { task: None, by: "user".into() },
             3 => Input::Cancel { task: Some(task), by: "user".into() },
@@ -163,9 +185,32 @@ impl Sim {
             5 => Input::Resume { caps: Some(spec::caps(&mut self.rng)) },
             6 => Input::Retry { tasks: vec![task] },
             7 => Input::Resume { caps: Some(Caps::default()) },
+            // Whether anything is asked or not.
+            8 => self.verdict(run),
             _ => self.settle(),
         };
         self.put(run, input);
+    }
+
+    fn any_task(&mut self, run: RunId) -> TaskId {
+        let known: Vec<TaskId> = match self.world.journals.books.get(&run) {
+            Some(book) if self.rng.coin() => book.run.tasks.iter().map(|t| t.spec.id.clone()).collect(),
+            _ => Vec::new(),
+        };
+        self.rng.pick(&known).unwrap_or_else(|| spec::id(self.rng.below(8)))
+    }
+
+    /// What a person says of the plan, perhaps of another one than is asked about by now.
+    fn verdict(&mut self, run: RunId) -> Input {
+        let plan = self.world.journals.books.get(&run).map_or(0, |b| b.run.plan);
+        let by = "user".to_owned();
+        match self.rng.below(8) {
+            0 => Input::Reject { text: String::new(), by },
+            1 | 2 => Input::Reject { text: "otherwise".to_owned(), by },
+            3 => Input::Approve { plan: Some(plan.saturating_sub(1)), by },
+            4 | 5 => Input::Approve { plan: Some(plan), by },
+            _ => Input::Approve { plan: None, by },
+        }
     }
 
     fn settle(&mut self) -> Input {
@@ -201,10 +246,20 @@ impl Sim {
             return;
         }
         self.log(|| format!("somebody asks engine {id} for {input:?} of {run}"));
-        if matches!(input, Input::Retry { .. } | Input::Resume { .. }) {
+        if matches!(input, Input::Retry { .. } | Input::Resume { .. } | Input::Reject { .. }) {
             *self.world.words.entry(run).or_insert(0) += 1;
         }
-        let synced = matches!(input, Input::Retry { .. } | Input::Resume { .. } | Input::Cancel { .. });
+        if matches!(input, Input::Approve { .. }) {
+            *self.world.approvals.entry(run).or_insert(0) += 1;
+        }
+        let synced = matches!(
+            input,
+            Input::Retry { .. }
+                | Input::Resume { .. }
+                | Input::Cancel { .. }
+                | Input::Approve { .. }
+                | Input::Reject { .. }
+        );
         let request = self.request(run, id, false, synced);
         let at = self.world.wall;
         let Some(e) = self.engines.get_mut(&id) else { return };
@@ -232,6 +287,7 @@ impl Sim {
             let state = &book.run;
             let input = match (state.status(), state.waiting.as_ref().map(|w| w.0)) {
                 (RunStatus::Waiting, Some(WaitFor::Answer)) => self.settle(),
+                (RunStatus::Waiting, _) if state.asked.is_some() && !state.restarted => self.verdict(run),
                 (RunStatus::Waiting, Some(WaitFor::Restart)) => Input::Resume { caps: None },
                 (RunStatus::Waiting, Some(WaitFor::Environment)) => {
                     self.help -= 1;

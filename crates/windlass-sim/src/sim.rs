@@ -1,9 +1,11 @@
 //! One history: engines, workers and people take steps in an order that the seed decides.
 
 use crate::engine::Engine;
+use crate::fault::Fault;
 use crate::law::{Check, Law, broken, hold};
 use crate::rng::Rng;
-use crate::swarm::{Fault, Swarm};
+use crate::shrink::Cut;
+use crate::swarm::Swarm;
 use crate::worker;
 use crate::world::World;
 use std::collections::{BTreeMap, VecDeque};
@@ -12,7 +14,7 @@ use windlass_events::RunId;
 use windlass_store::{LeaseName, Owner, OwnerId, ReadStore};
 
 /// Steps after which a history that goes on in a calm world is one that never ends.
-const CALM_STEPS: u64 = 20_000;
+pub(crate) const CALM_STEPS: u64 = 20_000;
 /// Jumps of the clock in a row that change nothing, after which nothing ever will.
 const IDLE_JUMPS: u32 = 40;
 
@@ -41,6 +43,11 @@ pub(crate) struct Sim {
     pub(crate) crashes: u64,
     /// What people do yet, once it is calm, for runs that wait for them.
     pub(crate) help: u32,
+    /// The most runs, and tasks that one is created with.
+    pub(crate) most_runs: usize,
+    pub(crate) most_tasks: u64,
+    /// Whether what a run comes to is to depend on no clock and on no order of steps.
+    pub(crate) repeatable: bool,
     idle: (u32, u64),
     log: Option<(usize, VecDeque<String>)>,
 }
@@ -62,13 +69,20 @@ enum Step {
 }
 
 impl Sim {
-    pub(crate) fn new(seed: u64, fault: Option<Fault>, log: Option<usize>) -> Self {
+    pub(crate) fn new(seed: u64, fault: Option<Fault>, cut: &Cut, log: Option<usize>) -> Self {
         let mut rng = Rng::new(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x5eed);
-        let swarm = Swarm::new(&mut rng);
+        let mut swarm = Swarm::new(&mut rng);
+        for feature in &cut.without {
+            swarm.take_away(feature);
+        }
+        swarm.length = swarm.length.min(cut.length.unwrap_or(u64::MAX));
+        if cut.order > 0 {
+            rng = Rng::new(rng.next() ^ cut.order);
+        }
         let help = u32::try_from(rng.below(6)).unwrap_or(0);
         Self {
             rng,
-            world: World::new(swarm, fault),
+            world: World::new(swarm, fault, seed),
             engines: BTreeMap::new(),
             requests: BTreeMap::new(),
             runs: Vec::new(),
@@ -77,6 +91,9 @@ impl Sim {
             steps: 0,
             crashes: 0,
             help,
+            most_runs: cut.runs.unwrap_or(usize::MAX),
+            most_tasks: cut.tasks.unwrap_or(u64::MAX),
+            repeatable: false,
             idle: (0, 0),
             log: log.map(|most| (most, VecDeque::new())),
         }
@@ -304,7 +321,7 @@ impl Sim {
                 let Some(worker) = w.workers.get_mut(&id) else { return Ok(()) };
                 w.progress += 1;
                 let tree = w.trees.entry(worker.order.root.clone()).or_insert(0);
-                worker.make(what, w.mono, &mut self.rng, tree)
+                worker.make(what, w.mono, tree)
             }
             Step::Visit(run) => {
                 let ids: Vec<u32> = self.engines.iter().filter(|(_, e)| !e.paused).map(|(i, _)| *i).collect();
@@ -335,7 +352,8 @@ impl Sim {
         for run in e.machine.runs() {
             let lease = self.world.store.lease(&LeaseName::Run(run.id)).ok().flatten();
             let leads = lease.is_some_and(|l| Some(l.epoch) == e.machine.epoch(run.id));
-            if !leads || !e.machine.is_settled(run.id) || self.world.fault == Some(Fault::CapNotHeld) {
+            let other = self.world.fault.is_some_and(Fault::is_of_state);
+            if !leads || !e.machine.is_settled(run.id) || other {
                 continue;
             }
             let same = self.world.journals.books.get(&run.id).is_some_and(|b| b.run == *run);

@@ -2,55 +2,6 @@
 
 use crate::rng::Rng;
 
-/// A fault planted on purpose, to prove that the laws can be seen broken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    /// A worker is started when its event is handed to the store, not when it is durable.
-    ActBeforeCommit,
-    /// A new engine starts an attempt again without looking at its claim.
-    SecondStart,
-    /// Something is written that leaves a terminal state without a person's word.
-    TerminalLeft,
-    /// The store takes an append with the epoch of an engine whose lease was taken.
-    FenceIgnored,
-    /// An engine that opens a run forgets its caps.
-    CapNotHeld,
-    /// An attempt without a claim is given up without making sure that no late shim can claim it.
-    NoTombstone,
-    /// A worker that is adopted is counted from the beginning on top of what was counted.
-    UsageDoubled,
-    /// A request is answered when its events are handed to the store.
-    AnswerBeforeCommit,
-}
-
-impl Fault {
-    /// Every planted fault.
-    pub const ALL: [Self; 8] = [
-        Self::ActBeforeCommit,
-        Self::SecondStart,
-        Self::TerminalLeft,
-        Self::FenceIgnored,
-        Self::CapNotHeld,
-        Self::NoTombstone,
-        Self::UsageDoubled,
-        Self::AnswerBeforeCommit,
-    ];
-
-    /// The name on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ActBeforeCommit => "act-before-commit",
-            Self::SecondStart => "second-start",
-            Self::TerminalLeft => "terminal-left",
-            Self::FenceIgnored => "fence-ignored",
-            Self::CapNotHeld => "cap-not-held",
-            Self::NoTombstone => "no-tombstone",
-            Self::UsageDoubled => "usage-doubled",
-            Self::AnswerBeforeCommit => "answer-before-commit",
-        }
-    }
-}
-
 macro_rules! features {
     ($($(#[$meta:meta])* $name:ident,)+) => {
         /// The features of a history.
@@ -64,6 +15,17 @@ macro_rules! features {
         }
 
         impl Swarm {
+            /// The features by name.
+            pub(crate) const FEATURES: &'static [&'static str] = &[$(stringify!($name),)+];
+
+            /// Takes a feature away; `false` when it was not there.
+            pub(crate) fn take_away(&mut self, feature: &str) -> bool {
+                match feature {
+                    $(stringify!($name) => std::mem::take(&mut self.$name),)+
+                    _ => false,
+                }
+            }
+
             pub(crate) fn new(rng: &mut Rng) -> Self {
                 Self {
                     $($name: rng.coin(),)+
@@ -124,4 +86,18 @@ features! {
     release,
     /// Several runs share a tree.
     one_tree,
+    /// Tasks grow into others by plans and lists.
+    grows,
+    /// A person must approve before something starts.
+    approvals,
+    /// The machine sleeps: the wall clock goes on, and nothing else does.
+    suspend,
+    /// What the store says of a commit overtakes other news, or is overtaken.
+    reorder,
+    /// What is left of an agent writes on after it has gone.
+    late_output,
+    /// Agents say that they are done and are not, or write without end.
+    lies,
+    /// A power cut loses only some of what was not synced.
+    torn,
 }

@@ -51,7 +51,11 @@ pub(crate) enum Frame {
     Usage(Usage),
     Session,
     ProviderError,
-    Done { text: bool },
+    Done {
+        text: bool,
+    },
+    /// More than is kept of it.
+    Flood,
     Exited,
     Swept,
 }
@@ -75,8 +79,12 @@ pub(crate) struct Worker {
     agent: bool,
     script: VecDeque<Do>,
     pipe: VecDeque<Frame>,
+    /// What descendants write when the agent has left.
+    late: VecDeque<Frame>,
     stubborn: bool,
     immortal: bool,
+    /// What chance makes of it.
+    own: Rng,
     /// Descendants that are alive.
     pub(crate) orphans: u32,
     /// Whether people were told of what is left, so that it no longer counts.
@@ -97,6 +105,7 @@ pub(crate) enum Move {
     Hear,
     Read,
     Script,
+    Late,
     PipesClosed,
     NoChildren,
     Tick,
@@ -105,7 +114,8 @@ pub(crate) enum Move {
 
 impl Worker {
     /// A shim that has just claimed its attempt.
-    pub(crate) fn claim(order: Order, tree: u64, rng: &mut Rng, swarm: &Swarm) -> Self {
+    pub(crate) fn claim(order: Order, tree: u64, mut own: Rng, swarm: &Swarm) -> Self {
+        let rng = &mut own;
         let stop = if order.model {
             StopPlan { abort: b"abort".to_vec(), close_stdin: true, ..StopPlan::default() }
         } else {
@@ -113,6 +123,8 @@ impl Worker {
         };
         let shim = Machine::new(order.limits, stop, order.model);
         let script = script(&order, rng, swarm);
+        let late = if swarm.late_output && order.model { rng.below(3) } else { 0 };
+        let late = (0..late).map(|_| Frame::Usage(usage(rng))).collect();
         Self {
             order,
             shim: Some(shim),
@@ -121,8 +133,10 @@ impl Worker {
             agent: false,
             script,
             pipe: VecDeque::new(),
+            late,
             stubborn: rng.coin(),
             immortal: swarm.unkillable && rng.chance(1, 4),
+            own,
             orphans: 0,
             named: false,
             pipes_told: false,
@@ -148,6 +162,14 @@ impl Worker {
     /// What it reported of its use, as its file has it.
     pub(crate) fn usage(&self) -> Usage {
         self.frames.iter().fold(Usage::default(), |sum, f| match f {
+            Frame::Usage(more) => sum.plus(more),
+            _ => sum,
+        })
+    }
+
+    /// The same, up to the exit of its agent: what the planted fault takes for all.
+    pub(crate) fn usage_before_exit(&self) -> Usage {
+        self.frames.iter().take_while(|f| **f != Frame::Exited).fold(Usage::default(), |sum, f| match f {
             Frame::Usage(more) => sum.plus(more),
             _ => sum,
         })
@@ -200,6 +222,9 @@ impl Worker {
             out.push(Move::Script);
         }
         let Some(shim) = &self.shim else { return };
+        if !self.agent && self.orphans > 0 && !self.pipes_told && !self.late.is_empty() {
+            out.push(Move::Late);
+        }
         // The shim is one loop: it does what it decided before it hears anything else.
         if let Some(act) = self.acts.front() {
             let writes =
@@ -237,11 +262,11 @@ impl Worker {
         self.shim.as_ref().and_then(Machine::deadline)
     }
 
-    pub(crate) fn make(&mut self, what: Move, now: u64, rng: &mut Rng, tree: &mut u64) -> Check {
+    pub(crate) fn make(&mut self, what: Move, now: u64, tree: &mut u64) -> Check {
         let input = match what {
             Move::Act => {
                 if let Some(act) = self.acts.pop_front() {
-                    self.act(act, rng)?;
+                    self.act(act)?;
                 }
                 return Ok(());
             }
@@ -255,6 +280,10 @@ impl Worker {
                 }
                 return Ok(());
             }
+            Move::Late => {
+                self.pipe.extend(self.late.pop_front());
+                return Ok(());
+            }
             Move::Hear => match self.told.pop_front() {
                 Some(input) => input,
                 None => return Ok(()),
@@ -265,8 +294,9 @@ impl Worker {
             }
             Move::Read => {
                 let Some(frame) = self.pipe.pop_front() else { return Ok(()) };
+                let over = if frame == Frame::Flood { 1_000 } else { 0 };
                 self.frames.push(frame);
-                ShimInput::Output { stream: Stream::Stdout, kept: 100, dropped: 0, over: 0 }
+                ShimInput::Output { stream: Stream::Stdout, kept: 100, dropped: 0, over }
             }
             Move::PipesClosed => {
                 self.pipes_told = true;
@@ -284,13 +314,13 @@ impl Worker {
         Ok(())
     }
 
-    fn act(&mut self, act: ShimAction, rng: &mut Rng) -> Check {
+    fn act(&mut self, act: ShimAction) -> Check {
         match act {
             ShimAction::StartAgent => {
                 if self.agent {
                     return broken(Law::OneLiveWorker, "a shim starts its agent twice");
                 }
-                if rng.chance(1, 30) {
+                if self.own.chance(1, 30) {
                     self.told.push_back(ShimInput::StartFailed("no such file".into()));
                 } else {
                     self.agent = true;
@@ -312,7 +342,7 @@ impl Worker {
             }
             ShimAction::Sweep => {
                 let killed = if self.immortal { self.orphans.saturating_sub(1) } else { self.orphans };
-                let killed = if rng.coin() { killed } else { killed.min(1) };
+                let killed = if self.own.coin() { killed } else { killed.min(1) };
                 self.orphans -= killed;
                 // An agent that the kernel holds fast is a descendant too.
                 if self.agent {
@@ -401,6 +431,19 @@ fn process(i: u32) -> NamedProcess {
     }
 }
 
+/// One turn of a model.
+const fn usage(rng: &mut Rng) -> Usage {
+    Usage {
+        input: rng.below(40),
+        output: rng.below(20),
+        cache_read: rng.below(5),
+        cache_write: 0,
+        cost_microusd: rng.below(300),
+        unpriced_tokens: 0,
+        turns: 1,
+    }
+}
+
 fn script(order: &Order, rng: &mut Rng, swarm: &Swarm) -> VecDeque<Do> {
     let mut script = VecDeque::new();
     let exit = |n| Do::Leave(AgentExit::Code(n));
@@ -422,18 +465,15 @@ fn script(order: &Order, rng: &mut Rng, swarm: &Swarm) -> VecDeque<Do> {
         script.push_back(match rng.below(4) {
             0 if order.writes || (swarm.tree_moves && rng.chance(1, 6)) => Do::Write,
             1 if swarm.orphans => Do::Fork,
-            _ if order.model => Do::Say(Frame::Usage(Usage {
-                input: rng.below(40),
-                output: rng.below(20),
-                cache_read: rng.below(5),
-                cost_microusd: rng.below(300),
-                turns: 1,
-                ..Usage::default()
-            })),
+            _ if order.model => Do::Say(Frame::Usage(usage(rng))),
             _ => Do::Say(Frame::Usage(Usage::default())),
         });
     }
-    match rng.below(14) {
+    match rng.below(16) {
+        14 if swarm.lies => script.extend([Do::Say(Frame::Done { text: true }), exit(1)]),
+        14 | 15 if swarm.lies => {
+            script.extend([Do::Say(Frame::Flood), Do::Say(Frame::Done { text: true }), exit(0)])
+        }
         0 => script.push_back(exit(1)),
         1 => script.extend([Do::Say(Frame::ProviderError), exit(0)]),
         2 => script.extend([Do::Say(Frame::Done { text: false }), exit(0)]),

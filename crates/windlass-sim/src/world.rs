@@ -1,9 +1,11 @@
 //! What outlives engines: files, processes, trees, clocks, the store.
 
+use crate::fault::Fault;
+use crate::growth::{chance_of, ended_before};
 use crate::journal::Journals;
 use crate::law::{Check, Law, broken, hold};
 use crate::rng::Rng;
-use crate::swarm::{Fault, Swarm};
+use crate::swarm::Swarm;
 use crate::worker::{Key, Name, Order, Worker};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +32,10 @@ pub(crate) struct Fork {
 pub(crate) struct World {
     pub(crate) swarm: Swarm,
     pub(crate) fault: Option<Fault>,
+    /// What texts of workers depend on besides who writes them.
+    pub(crate) salt: u64,
+    /// Whether what a worker does depends on nothing but its task and what came of it before.
+    pub(crate) repeatable: bool,
     pub(crate) store: MemoryStore,
     pub(crate) alive: AliveSet,
     pub(crate) journals: Journals,
@@ -51,6 +57,8 @@ pub(crate) struct World {
     pub(crate) boot: u32,
     /// How often people gave their word that something leaves its end.
     pub(crate) words: BTreeMap<RunId, u32>,
+    /// How often people approved.
+    pub(crate) approvals: BTreeMap<RunId, u32>,
     /// How often the machine lost power.
     pub(crate) cuts: u32,
     /// Counts what happened, for telling whether anything does.
@@ -58,11 +66,13 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(swarm: Swarm, fault: Option<Fault>) -> Self {
+    pub(crate) fn new(swarm: Swarm, fault: Option<Fault>, salt: u64) -> Self {
         let alive = AliveSet::default();
         Self {
             swarm,
             fault,
+            salt,
+            repeatable: false,
             store: MemoryStore::new(Arc::new(alive.clone())),
             alive,
             journals: Journals::default(),
@@ -79,6 +89,7 @@ impl World {
             disk_full: false,
             boot: 1,
             words: BTreeMap::new(),
+            approvals: BTreeMap::new(),
             cuts: 0,
             progress: 0,
         }
@@ -122,6 +133,8 @@ impl World {
                 return broken(Law::StartIsDurable, format!("{key:?} starts in a run that is not durable"));
             }
         }
+        let again = self.workers.values().any(|w| w.order.key == key);
+        hold(!again, Law::OneStart, || format!("{key:?} is started again"))?;
         let others = || self.workers.values().filter(|w| w.is_alive());
         if let Some(task) = key.name.task() {
             let other =
@@ -137,11 +150,33 @@ impl World {
             })?;
         }
         let tree = self.tree(&fork.order.root);
-        let worker = Worker::claim(fork.order, tree, rng, &self.swarm);
+        let own = if self.repeatable { self.own_chance(&key) } else { Rng::new(rng.next()) };
+        let worker = Worker::claim(fork.order, tree, own, &self.swarm);
         self.files.insert(key, File::Of(id));
         self.workers.insert(id, worker);
         self.forked.insert(id, true);
         Ok(())
+    }
+
+    /// Chance that depends on what a worker is for and on what came of those before it, and on nothing else.
+    fn own_chance(&self, key: &Key) -> Rng {
+        let run = self.journals.books.get(&key.run).map(|b| &b.run);
+        let ended = |tries: &[windlass_core::task::GateTry], gate: u32| {
+            tries.iter().filter(|t| t.gate == gate && t.end.is_some()).count() as u64
+        };
+        let (words, n) = match &key.name {
+            Name::Attempt(task, n) => (["attempt", task.as_str()], run.map(|r| ended_before(r, task, *n))),
+            Name::Gate(gate) => {
+                let task = gate.task.as_ref();
+                let tries = run.map(|r| match task.map(|id| r.task_by_id(id)) {
+                    None => &r.baseline_tries[..],
+                    Some(task) => task.map_or(&[][..], |t| &t.gates),
+                });
+                let words = ["gate", task.map_or("", windlass_events::TaskId::as_str)];
+                (words, tries.map(|t| ended(t, gate.gate) * 8 + u64::from(gate.gate)))
+            }
+        };
+        chance_of(self.salt, key.run, &words, n.unwrap_or(0))
     }
 
     /// Appends to the store, watched.
@@ -176,6 +211,11 @@ impl World {
             hold(used <= said, Law::TerminalIsFinal, || {
                 format!("{run} was opened again {used} times, and people asked {said} times")
             })?;
+            let said = self.approvals.get(&run).copied().unwrap_or(0);
+            let used = self.journals.books.get(&run).map_or(0, |b| b.plans.given);
+            hold(used <= said, Law::Approval, || {
+                format!("{run} was approved {used} times, and people approved {said} times")
+            })?;
             self.check_dead(run)?;
         }
         Ok(results)
@@ -191,11 +231,11 @@ impl World {
         })
     }
 
-    /// The machine loses power: what was not synced is gone, and everything that was alive.
-    pub(crate) fn power_cut(&mut self) -> Check {
+    /// The machine loses power: what was not synced is gone but for so many commits, and everything that was alive.
+    pub(crate) fn power_cut(&mut self, kept: usize) -> Check {
         let over: Vec<(RunId, bool)> =
             self.journals.books.iter().map(|(id, b)| (*id, b.over.is_some())).collect();
-        self.store.power_cut();
+        self.store.power_cut_after(kept);
         for worker in self.workers.values_mut() {
             worker.kill_shim();
             worker.orphans = 0;

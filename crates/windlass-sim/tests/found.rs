@@ -395,3 +395,103 @@ fn a_request_that_was_left_outlives_a_failed_commit() {
     b.settle();
     assert_eq!(b.requested(), 1);
 }
+
+/// What a person said of a plan must survive a power cut before the answer leaves, as any other word of theirs.
+#[test]
+fn an_approval_is_synced() {
+    let mut events = run(Access::Write, 0);
+    if let Some(Event::RunCreated(spec)) = events.first_mut() {
+        spec.approve_plan = true;
+    }
+    let mut b = Bench::new(4);
+    b.create(A, events);
+    b.settle();
+    b.give(In::Ask { request: 9, run: id(A), input: Input::Approve { plan: None, by: "user".into() } });
+    assert!(b.commit.as_ref().is_some_and(|(_, parts)| parts.iter().all(|p| p.sync)), "{:?}", b.commit);
+    b.settle();
+    assert!(b.has_performed(A) || b.machine.run(id(A)).unwrap().holds_turn());
+}
+
+/// A run for which the tree is no longer what is missing does not say that it is.
+#[test]
+fn a_run_that_only_waits_for_a_person_does_not_wait_for_a_tree() {
+    let mut events = run(Access::Write, 0);
+    if let (Some(Event::RunCreated(spec)), [_, Event::TasksPlanned { tasks }]) =
+        (events.first().cloned(), &mut events[..])
+    {
+        let mut held = TaskSpec { id: TaskId::for_step(2, "held"), access: Access::Read, ..tasks[0].clone() };
+        held.flow.approve = true;
+        tasks.push(held);
+        events[0] = Event::RunCreated(Box::new(RunSpec { task_count: 2, ..*spec }));
+    }
+    let mut b = Bench::new(4);
+    b.create(A, run(Access::Write, 0));
+    b.settle();
+    b.create(B, events);
+    b.settle();
+    let waits = |b: &Bench| b.machine.run(id(B)).unwrap().waiting.is_some();
+    assert!(waits(&b), "another run has the turn");
+    b.give(In::Ask {
+        request: 9,
+        run: id(B),
+        input: Input::Cancel { task: Some(task()), by: "user".into() },
+    });
+    b.settle();
+    assert!(b.machine.run(id(B)).unwrap().asked.is_some());
+    assert!(!waits(&b), "nothing of it would use the tree");
+}
+
+/// A run that was taken away said by its old journal that it has the turn. Another one here has it in truth, and keeps the tree.
+#[test]
+fn a_tree_is_not_given_back_for_a_run_that_is_led_elsewhere() {
+    let mut b = Bench::new(4);
+    b.create(A, run(Access::Write, 0));
+    b.settle();
+    let mut other = Bench::new(4);
+    other.create(B, run(Access::Write, 0));
+    other.settle();
+    let journal = &other.journals[&id(B)];
+    let state = Run::replay(id(B), journal.iter().map(|(at, e)| (*at, e))).unwrap();
+    b.journals.insert(id(B), journal.clone());
+    b.give(In::Opened { run: Box::new(state), epoch: B, secrets: true });
+    b.settle();
+    b.give(In::Run(id(A), Input::Notice { text: "x".into() }));
+    let (batch, _) = b.commit.take().unwrap();
+    b.give(In::Committed { batch, results: vec![Err(CommitFailure::Fenced("taken".into()))] });
+    assert!(b.machine.run(id(A)).is_none() && b.machine.run(id(B)).unwrap().holds_turn());
+    assert!(!b.has_freed());
+}
+
+/// A reader that starts while a writer works, and ends after it, did not change the tree.
+#[test]
+fn a_reader_that_outlives_a_writer_is_not_blamed() {
+    let mut events = run(Access::Write, 0);
+    let Some(Event::TasksPlanned { tasks }) = events.last_mut() else { panic!("tasks are planned last") };
+    let reader = TaskSpec { id: TaskId::for_step(2, "r"), access: Access::Read, ..tasks[0].clone() };
+    tasks.push(reader.clone());
+    if let Some(Event::RunCreated(spec)) = events.first_mut() {
+        spec.task_count = 2;
+    }
+    let mut b = Bench::new(4);
+    b.create(A, events);
+    b.settle();
+    b.end(A, 1, Outcome::Clean, None);
+    b.settle();
+    let kept = |n| Snapshot { n, commit: "c".into(), tree: format!("t{n}"), head: None };
+    let end = AttemptEnd {
+        outcome: Outcome::Clean,
+        usage: Usage::default(),
+        session: None,
+        model: None,
+        result: None,
+        artifacts: vec![],
+        exit: None,
+        failure: None,
+        verdict: None,
+    };
+    let touched = Some(Box::new((kept(1), kept(2))));
+    b.give(In::Run(id(A), Input::AttemptEnded { task: reader.id, n: 1, end: Box::new(end), touched }));
+    b.settle();
+    let run = b.machine.run(id(A)).unwrap();
+    assert_eq!(run.status(), windlass_events::RunStatus::Completed, "{:?}", run.failure());
+}

@@ -37,6 +37,8 @@ struct State {
     project: Option<ProjectIdentity>,
     version: u64,
     failure: Option<StoreError>,
+    /// Lengths of the runs after each commit since the last synced one, in order.
+    unsynced: Vec<Vec<(RunId, usize)>>,
 }
 
 #[derive(Debug, Default, Clone)]
@@ -81,7 +83,17 @@ impl MemoryStore {
 
     /// Loses what a power cut may lose: the events after the last synced commit.
     pub fn power_cut(&self) {
+        self.power_cut_after(0);
+    }
+
+    /// The same, where the disk has written the first `kept` of the commits after the last synced one all the same.
+    pub fn power_cut_after(&self, kept: usize) {
         let mut state = self.state();
+        for (id, length) in std::mem::take(&mut state.unsynced).into_iter().take(kept).flatten() {
+            if let Some(run) = state.runs.get_mut(&id) {
+                run.synced = run.synced.max(length);
+            }
+        }
         for run in state.runs.values_mut() {
             run.events.truncate(run.synced);
             // It was written after the events that it is of: where those are gone, so is it.
@@ -194,6 +206,7 @@ impl State {
         for run in self.runs.values_mut() {
             run.synced = run.events.len();
         }
+        self.unsynced.clear();
     }
 
     fn read(&self, run: RunId, after: Seq, limit: usize) -> Result<Vec<StoredEvent>, ReadError> {
@@ -306,6 +319,10 @@ impl Store for MemoryStore {
         if results.iter().any(Result::is_ok) {
             if batch.iter().any(|part| part.sync) {
                 state.sync();
+            } else {
+                let lengths = batch.iter().filter_map(|p| Some((p.run, state.runs.get(&p.run)?.events.len())));
+                let lengths = lengths.collect();
+                state.unsynced.push(lengths);
             }
             state.version += 1;
         }
