@@ -28,8 +28,11 @@ usage: cargo xtask CHORE
   tidy               the house rules: layers, sources, dependencies and licences, rows of docs/proof.md
   proof [--recorded] run every test named in docs/proof.md; fail on any that is missing, ignored or did not run.
                      With --recorded: take the results of the last whole `cargo xtask test` instead of running again
-  simulate [--seeds N] [--start S]
-                     N simulated histories with a crash between any two steps (2000), from seed S on (0)
+  simulate [--seeds N | --hours N] [--start S]
+                     N simulated histories with a crash between any two steps (2000), or as many as fit into N hours,
+                     from seed S on (0); the first that breaks a law is shown as the smallest that does
+  mutants [--seeds N]
+                     plant each fault in the simulator in turn; fail on any that N histories (2000) do not find
   generate [--check] write the generated pages under docs/ from the binary, or only say which are stale
   bench [--quick] [--save] [--only tasks|starts|views|streams]… [--tasks N] [--layers N] [--jobs N]
         [--programs DIR] [--dir DIR]
@@ -74,6 +77,7 @@ fn run(chore: &str, args: &[&str]) -> Option<Result<()>> {
         "tidy" => no_arguments(args).and_then(|()| tidy::run()),
         "proof" => proof::run(args),
         "simulate" => simulate::run(args),
+        "mutants" => simulate::mutants(args),
         "generate" => generate::run(args),
         "bench" => bench::run(args),
         _ => return None,
