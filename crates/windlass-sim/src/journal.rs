@@ -264,7 +264,8 @@ impl Book {
     fn reopen(&mut self, at: Millis, tasks: &[TaskId]) -> Check {
         for task in tasks {
             let was = self.ended.remove(task);
-            let may = was.is_some_and(|s| s != TaskStatus::Completed);
+            let may = was.is_some_and(|s| s != TaskStatus::Completed)
+                || self.plans.made_in_vain(task, tasks, &self.tasks);
             hold(may, Law::TerminalIsFinal, || format!("{task} is opened again and was {was:?}"))?;
         }
         self.over = None;

@@ -16,6 +16,8 @@ pub(crate) struct Plans {
     parts: BTreeMap<TaskId, Vec<TaskId>>,
     /// Attempts whose result was read.
     read: BTreeSet<(TaskId, AttemptNo)>,
+    /// Tasks whose newest list could not be used.
+    refused: BTreeSet<TaskId>,
     /// Tasks that wait for a list.
     wanted: BTreeSet<TaskId>,
     asked: Option<(Option<TaskId>, u32)>,
@@ -44,13 +46,19 @@ impl Plans {
                 hold(strange.is_none(), Law::Growth, || {
                     format!("{strange:?} is of no plan of {task} and is kept or dropped")
                 })?;
+                self.refused.remove(task);
                 self.number += 1;
                 self.asked = self.asked.take().filter(|(of, _)| of.is_some());
                 self.planned_in.extend(new.iter().map(|t| (t.id.clone(), self.number)));
                 let parts = kept.iter().cloned().chain(new.iter().map(|t| t.id.clone())).collect();
                 self.parts.insert(task.clone(), parts);
             }
-            Event::PlanRefused { task, n, .. } => self.note_read(task, *n)?,
+            Event::PlanRefused { task, n, .. } => {
+                self.note_read(task, *n)?;
+                if *n == 0 {
+                    self.refused.insert(task.clone());
+                }
+            }
             Event::TaskCancelled { task } | Event::TaskFailed { task, .. } => {
                 self.wanted.remove(task);
             }
@@ -84,6 +92,18 @@ impl Plans {
     fn note_read(&mut self, task: &TaskId, n: AttemptNo) -> Check {
         let first = if n == 0 { self.wanted.remove(task) } else { self.read.insert((task.clone(), n)) };
         hold(first, Law::Growth, || format!("what {task} grows into is read twice from its attempt {n}"))
+    }
+
+    /// Whether a task made the list that another one could not use: it is done again with that one.
+    pub(crate) fn made_in_vain(
+        &self,
+        maker: &TaskId,
+        others: &[TaskId],
+        tasks: &BTreeMap<TaskId, TaskSpec>,
+    ) -> bool {
+        others.iter().filter(|id| self.refused.contains(*id)).filter_map(|id| tasks.get(id)).any(
+            |task| matches!(&task.flow.grow, Some(Grow::Each(each)) if each.over.as_ref() == Some(maker)),
+        )
     }
 
     /// Nothing that needs a person's word starts without.
