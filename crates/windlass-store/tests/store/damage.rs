@@ -102,8 +102,8 @@ fn a_damaged_page_hurts_the_run_it_holds() {
     let mut bytes = std::fs::read(&path).unwrap();
     let varint = varint(key as u64);
     let at = (0..bytes.len() - varint.len()).rev().find(|i| bytes[*i..].starts_with(&varint)).unwrap();
-    let page = at / 4096 * 4096;
-    bytes[page] = 0x77;
+    let page = page_size(&bytes);
+    bytes[at / page * page] = 0x77;
     std::fs::write(&path, &bytes).unwrap();
 
     let mut store = SqliteStore::open(dir.path()).unwrap();

@@ -91,7 +91,8 @@ fn foreign_and_damaged_files_are_refused_and_left_alone() {
         let inner = tempfile::tempdir().unwrap();
         filled(&mut SqliteStore::open(inner.path()).unwrap(), run(1), 1);
         let mut bytes = std::fs::read(inner.path().join(DB_FILE)).unwrap();
-        bytes[100..4096].fill(0xff);
+        let page = page_size(&bytes);
+        bytes[100..page].fill(0xff);
         bytes
     };
     for (content, is_ours) in [(foreign, false), (page("not a database"), true), (torn, true)] {

@@ -77,3 +77,8 @@ pub(crate) fn row(run: RunId, status: &str, terminal: bool) -> RunRow {
         terminal,
     }
 }
+
+/// The size of a page of the database with this content, as its header says it.
+pub(crate) fn page_size(database: &[u8]) -> usize {
+    usize::from(u16::from_be_bytes([database[16], database[17]]))
+}
