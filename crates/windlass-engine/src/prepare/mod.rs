@@ -80,6 +80,10 @@ pub fn prepare(
         // Only a person can have said that tokens are free of a cap.
         notices.push("money is capped, tokens are not: a model without a known price has no cap".to_owned());
     }
+    let approve_plan = request.approve_plan || setup.config.approve_plan();
+    if approve_plan {
+        notices.push("nothing that may write starts before you have approved the plan".to_owned());
+    }
     let goal_text = if goal.is_empty() { default_goal(&shape) } else { goal.to_owned() };
     let spec = RunSpec {
         goal: goal_text,
@@ -99,7 +103,7 @@ pub fn prepare(
         skills: planned.skills.iter().map(|(k, s)| (k.clone(), s.body.clone())).collect(),
         script: request.script.clone(),
         notices,
-        approve_plan: request.approve_plan || setup.config.approve_plan(),
+        approve_plan,
         task_count: u32::try_from(tasks.len()).map_err(|_| usage("far too many tasks".to_owned()))?,
         tied,
     };

@@ -12,6 +12,7 @@ fn off_a_terminal_the_watched_run_ends_with_3_and_says_how_it_goes_on() {
     assert_eq!(output.code, Some(3), "{}", output.err());
     assert_eq!(output.out(), "", "there is no result yet");
     assert!(output.err().contains("windlass approve "), "{}", output.err());
+    assert!(output.err().contains("before you have approved the plan"), "{}", output.err());
     assert!(!world.is_done());
     let streamed = world.user.run(["run", "--json"].into_iter().chain(args.iter().copied()));
     assert_eq!(streamed.code, Some(3), "{}", streamed.err());
