@@ -29,7 +29,7 @@ usage: cargo xtask CHORE
   proof [--recorded] run every test named in docs/proof.md; fail on any that is missing, ignored or did not run.
                      With --recorded: take the results of the last whole `cargo xtask test` instead of running again
   simulate [--seeds N | --hours N] [--start S]
-                     N simulated histories with a crash between any two steps (2000), or as many as fit into N hours,
+                     N simulated histories with a crash between any two steps (20000), or as many as fit into N hours,
                      from seed S on (0); the first that breaks a law is shown as the smallest that does
   mutants [--seeds N]
                      plant each fault in the simulator in turn; fail on any that N histories (2000) do not find

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 /// `cargo xtask simulate [--seeds N | --hours N] [--start S]`
 pub(crate) fn run(args: &[&str]) -> Result<()> {
-    let (mut seeds, mut hours, mut start) = (2_000, None, 0);
+    let (mut seeds, mut hours, mut start) = (20_000, None, 0);
     let mut rest = args.iter();
     while let Some(option) = rest.next() {
         match *option {
