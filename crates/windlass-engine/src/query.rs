@@ -281,7 +281,7 @@ pub fn status_doc(run: &Run, changes: Option<(FindGit<'_>, &Path)>, dir: &RunDir
     doc.shape_other.clone_from(&spec.shape.other);
     doc.notices = spec.notices.iter().chain(&run.notices).cloned().collect();
     doc.require_proof = spec.require_proof;
-    doc.undone = run.undone.as_ref().is_some_and(|u| !u.2);
+    doc.undone = is_undone(run);
     doc.tree =
         Some(TreeDoc { root: spec.tree.root.clone(), git: spec.tree.git, branch: spec.tree.branch.clone() });
     doc.programs = spec
@@ -368,6 +368,11 @@ fn budget(run: &Run) -> Option<BudgetDoc> {
     })
 }
 
+/// Whether what the run changed is taken back, and was not put back since.
+fn is_undone(run: &Run) -> bool {
+    run.undone.as_ref().is_some_and(|(_, _, put_back)| !put_back)
+}
+
 /// Commands that make sense now, most useful first.
 fn next(run: &Run) -> Vec<String> {
     let id = run.id;
@@ -403,13 +408,14 @@ fn next(run: &Run) -> Vec<String> {
     }
     if changed {
         next.push(format!("windlass diff {id}"));
-        if run.undone.as_ref().is_some_and(|u| !u.2) {
+        if is_undone(run) {
+            // Nothing of it is in the tree, so there is nothing of it to keep.
             next.push(format!("windlass undo {id} --redo"));
         } else {
             next.push(format!("windlass undo {id}"));
-        }
-        if run.status() == RunStatus::Completed {
-            next.push("git add -p".to_owned());
+            if run.status() == RunStatus::Completed {
+                next.push("git add -p".to_owned());
+            }
         }
     } else if run.is_ended() {
         next.push(format!("windlass show {id}"));

@@ -140,6 +140,17 @@ fn tripwires(repo: &TempRepo) -> PathBuf {
     wire
 }
 
+/// Whether `status` names the command that keeps changes piece by piece: to programs and to people alike.
+#[track_caller]
+fn offers_to_keep(windlass: &Windlass, run: &str) -> bool {
+    let status = windlass.status(run);
+    let next = status["run"]["next"].as_array().unwrap();
+    let to_programs = next.iter().any(|c| c.as_str().unwrap().ends_with("add -p"));
+    let to_people = windlass.run(["status", run]).out().contains("add -p");
+    assert_eq!(to_programs, to_people, "{status:#}");
+    to_programs
+}
+
 #[test]
 fn a_run_in_a_dirty_tree_is_shown_undone_and_redone_byte_by_byte() {
     let repo = dirty();
@@ -156,6 +167,7 @@ fn a_run_in_a_dirty_tree_is_shown_undone_and_redone_byte_by_byte() {
     assert_eq!(status["run"]["status"], "completed", "{status:#}");
     let run = id(&status);
     same(&git_state(&repo), &git, "index, HEAD, refs, stash and reflog after the run");
+    assert!(offers_to_keep(&windlass, &run));
     let after = repo.snapshot();
     assert_eq!(after.get(Path::new("untracked/mine.txt")).unwrap().1, b"mine\nagent\n");
 
@@ -211,12 +223,14 @@ fn a_run_in_a_dirty_tree_is_shown_undone_and_redone_byte_by_byte() {
     same(&repo.snapshot(), &wanted, "undone");
     same(&git_state(&repo), &git, "index, HEAD, refs, stash and reflog after undo");
     assert_eq!(windlass.status(&run)["run"]["undone"], true);
+    assert!(!offers_to_keep(&windlass, &run), "nothing of it is left to keep");
     let again = windlass.run(["undo", &run, "--yes"]).expect_code(2);
     assert!(again.err().contains("--redo"), "{}", again.err());
 
     windlass.run(["undo", &run, "--redo", "--yes"]).expect_code(0);
     same(&repo.snapshot(), &after, "redone");
     same(&git_state(&repo), &git, "index, HEAD, refs, stash and reflog after redo");
+    assert!(offers_to_keep(&windlass, &run));
     windlass.run(["undo", &run, "--yes"]).expect_code(0);
     same(&repo.snapshot(), &wanted, "undone again");
 
