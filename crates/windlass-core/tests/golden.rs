@@ -138,6 +138,7 @@ fn golden_journals_end_as_they_ended() {
 }
 
 /// Every decision in them is the one that the core makes today, in a world that the engine could have been in.
+/// A core that means to decide otherwise leaves a journal out of this test by name, and of this test only.
 #[test]
 fn golden_journals_are_decided_again_as_they_were() {
     for name in JOURNALS {
