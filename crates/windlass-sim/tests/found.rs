@@ -467,30 +467,41 @@ fn a_tree_is_not_given_back_for_a_run_that_is_led_elsewhere() {
 fn a_reader_that_outlives_a_writer_is_not_blamed() {
     let mut events = run(Access::Write, 0);
     let Some(Event::TasksPlanned { tasks }) = events.last_mut() else { panic!("tasks are planned last") };
-    let reader = TaskSpec { id: TaskId::for_step(2, "r"), access: Access::Read, ..tasks[0].clone() };
-    tasks.push(reader.clone());
+    let reader = |n, depends_on| TaskSpec {
+        id: TaskId::for_step(n, "r"),
+        access: Access::Read,
+        depends_on,
+        ..tasks[0].clone()
+    };
+    let (first, second) = (reader(2, vec![]), reader(3, vec![TaskId::for_step(2, "r")]));
+    tasks.extend([first.clone(), second.clone()]);
     if let Some(Event::RunCreated(spec)) = events.first_mut() {
-        spec.task_count = 2;
+        spec.task_count = 3;
     }
     let mut b = Bench::new(4);
     b.create(A, events);
     b.settle();
+    let kept = |n| Snapshot { n, commit: "c".into(), tree: format!("t{n}"), head: None };
+    let ended = |task: TaskId, touched| {
+        let end = AttemptEnd {
+            outcome: Outcome::Clean,
+            usage: Usage::default(),
+            session: None,
+            model: None,
+            result: None,
+            artifacts: vec![],
+            exit: None,
+            failure: None,
+            verdict: None,
+        };
+        In::Run(id(A), Input::AttemptEnded { task, n: 1, end: Box::new(end), touched })
+    };
+    b.give(ended(first.id, None));
+    b.settle();
+    assert!(b.machine.run(id(A)).unwrap().holds_turn(), "the second reader starts beside the writer");
     b.end(A, 1, Outcome::Clean, None);
     b.settle();
-    let kept = |n| Snapshot { n, commit: "c".into(), tree: format!("t{n}"), head: None };
-    let end = AttemptEnd {
-        outcome: Outcome::Clean,
-        usage: Usage::default(),
-        session: None,
-        model: None,
-        result: None,
-        artifacts: vec![],
-        exit: None,
-        failure: None,
-        verdict: None,
-    };
-    let touched = Some(Box::new((kept(1), kept(2))));
-    b.give(In::Run(id(A), Input::AttemptEnded { task: reader.id, n: 1, end: Box::new(end), touched }));
+    b.give(ended(second.id, Some(Box::new((kept(1), kept(2))))));
     b.settle();
     let run = b.machine.run(id(A)).unwrap();
     assert_eq!(run.status(), windlass_events::RunStatus::Completed, "{:?}", run.failure());

@@ -320,7 +320,8 @@ impl Store for MemoryStore {
             if batch.iter().any(|part| part.sync) {
                 state.sync();
             } else {
-                let lengths = batch.iter().filter_map(|p| Some((p.run, state.runs.get(&p.run)?.events.len())));
+                let lengths =
+                    batch.iter().filter_map(|p| Some((p.run, state.runs.get(&p.run)?.events.len())));
                 let lengths = lengths.collect();
                 state.unsynced.push(lengths);
             }

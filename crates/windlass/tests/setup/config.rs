@@ -40,6 +40,7 @@ fn values_have_an_origin_and_comments_stay() {
     run.gate_timeout                 10m                        default
     run.concurrency                  unset
     run.require_proof                false                      default
+    run.approve_plan                 false                      default
     machine.concurrency              unset
     restart.resume                   false                      default
     daemon.idle                      10m                        default
