@@ -119,9 +119,10 @@ impl Sim {
         let torn = self.world.swarm.torn.then(|| self.rng.index(4));
         self.world.power_cut(torn.unwrap_or(0))?;
         for (id, request) in &self.requests {
-            if let (Some(Ok(seq)), true) = (&request.answer, request.synced) {
+            if let (Some(Ok(_)), true) = (&request.answer, request.synced) {
+                let seq = request.rests_on;
                 let head = self.world.journals.head(request.run);
-                hold(*seq <= head, Law::Sync, || {
+                hold(seq <= head, Law::Sync, || {
                     format!(
                         "request {id} was answered with event {seq} of {}, and {head} survive",
                         request.run
@@ -160,7 +161,7 @@ impl Sim {
 
     fn request(&mut self, run: RunId, engine: u32, creates: bool, synced: bool) -> u64 {
         let id = self.world.id();
-        self.requests.insert(id, Request { run, engine, creates, synced, answer: None });
+        self.requests.insert(id, Request { run, engine, creates, synced, answer: None, rests_on: 0 });
         id
     }
 

@@ -10,7 +10,7 @@ use crate::worker;
 use crate::world::World;
 use std::collections::{BTreeMap, VecDeque};
 use windlass_engine::machine::Settings;
-use windlass_events::RunId;
+use windlass_events::{Event, RunId};
 use windlass_store::{LeaseName, Owner, OwnerId, ReadStore};
 
 /// Steps after which a history that goes on in a calm world is one that never ends.
@@ -27,6 +27,8 @@ pub(crate) struct Request {
     /// Whether its events survive a power cut.
     pub(crate) synced: bool,
     pub(crate) answer: Option<Result<u64, String>>,
+    /// Place of the last of people's words when it was answered: what must survive.
+    pub(crate) rests_on: u64,
 }
 
 #[derive(Debug)]
@@ -410,6 +412,10 @@ impl Sim {
         }
         hold(request.answer.is_none(), Law::Answer, || format!("request {id} is answered twice"))?;
         request.answer = Some(result.clone());
+        if let (Ok(seq), Some(book)) = (result, self.world.journals.books.get(&request.run)) {
+            let before = (1..=*seq).zip(&book.events);
+            request.rests_on = before.filter(|(_, (_, e))| is_word(e)).map(|(seq, _)| seq).max().unwrap_or(0);
+        }
         Ok(())
     }
 
@@ -418,6 +424,19 @@ impl Sim {
             request.answer = Some(Err("another engine has it".into()));
         }
     }
+}
+
+/// Whether an event is what a person asked for.
+const fn is_word(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::RunCreated(_)
+            | Event::CancelRequested { .. }
+            | Event::RunResumed { .. }
+            | Event::TasksRetried { .. }
+            | Event::ApprovalGiven { .. }
+            | Event::ApprovalRefused { .. }
+    )
 }
 
 fn signed(n: u64) -> i64 {
