@@ -19,6 +19,7 @@ mod opening;
 mod perform;
 pub mod projects;
 mod requests;
+mod slots;
 mod spare;
 pub mod trees;
 mod turns;
@@ -31,7 +32,7 @@ use crate::driver::calls::{Ready, Then};
 use crate::driver::context::{Ctx, Home, Key, LiveCell, Msg, now};
 use crate::driver::requests::Pending;
 use crate::driver::watch::Watcher;
-use crate::machine::{In, Machine, RequestId};
+use crate::machine::{In, Machine, RequestId, Settings};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +61,7 @@ struct Live {
 pub(crate) struct Loop {
     ctx: Arc<Ctx>,
     machine: Machine,
+    places: slots::Places,
     homes: BTreeMap<RunId, Arc<Home>>,
     live: BTreeMap<Key, Live>,
     pending: BTreeMap<RequestId, Pending>,
@@ -95,8 +97,11 @@ pub(crate) struct Loop {
 
 impl Loop {
     fn new(ctx: Arc<Ctx>) -> Self {
-        let machine = Machine::new(ctx.options.settings.clone());
+        // It has no place for a worker yet.
+        let machine = Machine::new(Settings { slots: 0, ..ctx.options.settings.clone() });
+        let places = slots::Places::new(&ctx.projects.paths().state, ctx.options.settings.slots);
         Self {
+            places,
             ctx,
             machine,
             homes: BTreeMap::new(),
@@ -147,6 +152,7 @@ impl Loop {
                 }
             };
             self.look_for_left();
+            self.yield_room();
             let mut inputs = Vec::new();
             let mut next = first;
             let mut taken = 0;
@@ -165,6 +171,7 @@ impl Loop {
             if !inputs.is_empty() {
                 self.step(inputs);
             }
+            self.balance_room();
             if !self.to_show.is_empty() && show_at.is_none() {
                 show_at = Some(Instant::now() + LIVE_EVERY);
             }
@@ -213,7 +220,10 @@ impl Loop {
         let by_idleness = self.idle_at();
         let by_leaving = self.leaving_wake();
         let by_looking = self.machine.runs().any(|r| !r.is_ended()).then_some(self.look_at);
-        [by_clock, by_idleness, by_leaving, by_looking, self.found_by].into_iter().flatten().min()
+        [by_clock, by_idleness, by_leaving, by_looking, self.room_wake(), self.found_by]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Looks for requests that were left with the runs that it leads, when that is due.

@@ -52,6 +52,7 @@ impl Loop {
                 let request = self.id();
                 self.pending.insert(request, Pending::Created { run, plan, reply });
                 self.homes.insert(run, home);
+                self.make_room();
                 inputs.push(In::Create { request, run, epoch, events, secrets: true });
             }
             Ready::Opened { home, run, epoch, left, then } => {

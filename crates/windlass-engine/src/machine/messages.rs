@@ -9,7 +9,7 @@ pub type RequestId = u64;
 /// What an engine is told at its start.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Workers and gates that may live at once on this machine.
+    /// Workers and gates that it may have alive at once, until it is told otherwise by [`In::Slots`].
     pub slots: u32,
     /// Boot id of the machine.
     pub boot: String,
@@ -83,6 +83,8 @@ pub enum In {
         /// Who else holds it, or `None` when it is ours.
         holder: Option<String>,
     },
+    /// So many workers and gates may be alive at once from now on. What is alive beyond that goes on.
+    Slots(u32),
     /// Every run that a former engine left is known now, with its live workers.
     AllFound,
     /// Time passed.

@@ -27,6 +27,8 @@ use windlass_events::{Event, Millis, RunId};
 #[derive(Debug)]
 pub struct Machine {
     settings: Settings,
+    /// How many workers and gates may be alive at once.
+    slots: u32,
     runs: BTreeMap<RunId, Entry>,
     trees: BTreeMap<String, Tree>,
     /// Runs that are to be read again.
@@ -49,6 +51,7 @@ impl Machine {
     /// A machine that leads nothing yet.
     pub fn new(settings: Settings) -> Self {
         Self {
+            slots: settings.slots,
             settings,
             runs: BTreeMap::new(),
             trees: BTreeMap::new(),
@@ -121,6 +124,19 @@ impl Machine {
         runs.chain(self.parked.values().map(|p| p.slots)).fold(0, u32::saturating_add)
     }
 
+    /// Whether something would start if one more worker could be alive.
+    pub fn wants_slot(&self) -> bool {
+        if self.finding || self.slots_used() < self.slots {
+            return false;
+        }
+        self.runs.iter().any(|(id, entry)| {
+            let world = || self.world(*id).map(|world| World { slots: 1, ..world });
+            // With none, nothing more follows by itself: it was decided until then.
+            entry.run.wants_start()
+                && world().is_some_and(|world| !decide(&entry.run, entry.now(self.now), &world).is_empty())
+        })
+    }
+
     /// Takes one thing that happened. `now` never goes backwards here, whatever the clock does.
     pub fn step(&mut self, input: In, now: Millis) -> Vec<Out> {
         self.step_all([input], now)
@@ -180,6 +196,10 @@ impl Machine {
             }
             In::Committed { batch, results } => self.committed(batch, results, out),
             In::Tree { root, holder } => self.tree_known(root, holder),
+            In::Slots(slots) => {
+                self.has_room |= slots > self.slots;
+                self.slots = slots;
+            }
             In::AllFound => {
                 self.finding = false;
                 self.dirty.extend(self.runs.keys());
@@ -378,7 +398,7 @@ impl Machine {
         let entry = self.runs.get(&id)?;
         Some(World {
             // Before all are known, nobody can tell which places are taken.
-            slots: if self.finding { 0 } else { self.settings.slots.saturating_sub(self.slots_used()) },
+            slots: if self.finding { 0 } else { self.slots.saturating_sub(self.slots_used()) },
             tree: self.turn(id, entry),
             secrets: entry.secrets || entry.run.spec.secret_names.is_empty(),
             may_restart: self.settings.may_restart,

@@ -75,6 +75,33 @@ fn the_limit_of_the_machine_holds_over_all_runs() {
     assert_eq!(log.most_at_once(|_| true), 3, "{log:#?}");
 }
 
+/// A daemon and an engine in a terminal share the places of the machine, and neither waits for the other's last task.
+#[test]
+fn the_limit_of_the_machine_holds_over_all_engines() {
+    let world = World::new();
+    world.user.write_home("config.toml", "[machine]\nconcurrency = 1\n");
+    world.agent("work", WAIT);
+    let (a, b) = (many("a", "work", 4), many("b", "work", 4));
+    world.team("a", 4, &[], &a);
+    world.team("b", 4, &[], &b);
+    let first = world.start("a");
+    world.wait_started(&["a0"]);
+    let second = world.user.spawn(["run", "--no-daemon", "--team", "b", "do it"]);
+    // It waits in line, where the daemon sees it.
+    let queue = world.user.home().join("state/slots/queue");
+    wait_until("the second engine to find no place", || {
+        std::fs::File::open(&queue).is_ok_and(|file| file.try_lock().is_err())
+    });
+    assert_eq!(world.log().starts.len(), 1);
+    world.set("go");
+    second.wait().expect_code(0);
+    world.user.run(["wait", &first]).expect_code(0);
+    let log = world.log();
+    log.assert_each_once(&[a, b].concat());
+    assert_eq!(log.most_at_once(|_| true), 1, "{log:#?}");
+    assert!(log.is_before("b0", "a3"), "{log:#?}");
+}
+
 /// Each place is filled as its worker ends: there are no batches that wait for their slowest.
 #[test]
 fn one_slow_task_holds_nobody_up() {
