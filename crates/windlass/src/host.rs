@@ -254,7 +254,12 @@ fn settings(context: &Context) -> Settings {
     }
 }
 
+/// The id of the machine's boot. A debug build can be made to say another one, for the tests of a machine's restart.
 fn boot_id() -> String {
+    #[cfg(debug_assertions)]
+    if let Ok(said) = std::env::var("WINDLASS_TEST_BOOT") {
+        return said;
+    }
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
         .map(|s| s.trim().to_owned())
         .unwrap_or_default()

@@ -13,6 +13,8 @@ mod environment;
 mod full_disk;
 #[path = "crash/leases.rs"]
 mod leases;
+#[path = "crash/machine_restarted.rs"]
+mod machine_restarted;
 #[path = "crash/parts_killed.rs"]
 mod parts_killed;
 #[path = "crash/unanswered.rs"]
