@@ -180,7 +180,7 @@ impl Sim {
             Effect::KeepTree { task, n, before } => self.add(e, Job::Keep { run, task, n, before }),
             Effect::Expand { task, n } => self.add(e, Job::Expand { run, task, n }),
             Effect::Steer { id, task, n, .. } => {
-                self.add(e, Job::Steer { run, id, task, n, recovering });
+                self.add(e, Job::Steer { run, id, task, n });
             }
         }
     }
@@ -329,13 +329,13 @@ impl Sim {
                 }
                 None
             }
-            Job::Steer { run, id, task, n, recovering } => {
+            Job::Steer { run, id, task, n } => {
                 let key = Key { run, name: Name::Attempt(task, n) };
                 let twice = self.world.fault == Some(Fault::SteerTwice);
                 let worker = self.world.worker_mut(&key).filter(|w| w.agent_runs() && w.is_locked());
                 let error = match worker {
-                    // A former engine brought it: the shim drops what has the same id.
-                    Some(worker) if recovering && worker.steers.contains(&id) && !twice => String::new(),
+                    // Brought before, by this engine or a former one: the shim drops what has the same id.
+                    Some(worker) if worker.steers.contains(&id) && !twice => String::new(),
                     Some(worker) => {
                         hold(!worker.steers.contains(&id), Law::Steer, || format!("{id} arrives twice"))?;
                         worker.steers.push(id.clone());

@@ -49,7 +49,7 @@ pub(crate) enum Job {
     Sweep { run: RunId, task: TaskId, n: AttemptNo },
     Keep { run: RunId, task: TaskId, n: AttemptNo, before: bool },
     Expand { run: RunId, task: TaskId, n: AttemptNo },
-    Steer { run: RunId, id: String, task: TaskId, n: AttemptNo, recovering: bool },
+    Steer { run: RunId, id: String, task: TaskId, n: AttemptNo },
     SteerSaid { run: RunId, id: String, error: String },
     WantTree { root: String },
     FreeTree { lease: Lease },
