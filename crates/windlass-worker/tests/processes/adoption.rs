@@ -101,7 +101,7 @@ fn a_killed_engine_is_survived(c: &Context<'_>) {
     // A second engine at the same time, and the first one leaves.
     let mut other = adopt(spec);
     drop(adopted);
-    other.send(&ToShim::Stdin { id: 1, bytes: b"again\n".to_vec() });
+    other.send(&ToShim::Stdin { id: 2, bytes: b"again\n".to_vec() });
     other.wait_for_output("<again>");
     assert!(matches!(probe(&spec.spool).unwrap(), Probe::Alive { .. }));
     other.send(&ToShim::CloseStdin);
