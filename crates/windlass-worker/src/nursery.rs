@@ -55,7 +55,7 @@ impl Nursery {
         Self::start_with(Vec::new())
     }
 
-    /// Forks a nursery that runs `successor` (a program with its arguments) when its engine dies while [`Nursery::at_work`] holds.
+    /// Forks a nursery that runs `successor` (a program with its arguments) when its engine dies while it is at work ([`Nursery::set_at_work`]).
     /// Engines that die young are started ever later, and after five in a row none is.
     ///
     /// # Errors
