@@ -4,6 +4,7 @@ use super::baseline::plain_environment;
 use super::proc::{self, Used};
 use super::{Bench, Place};
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::os::unix::net::UnixStream;
@@ -141,8 +142,12 @@ impl Home {
         Ok(())
     }
 
-    /// `kill -9`. Its workers go on.
+    /// `kill -9` of the daemon, and of its nursery, which would start the next one before us. Their workers go on.
     pub(super) fn kill(&mut self) -> Result<()> {
+        let nursery = self.nursery().ok().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        if let Some(nursery) = nursery {
+            kill_process(nursery, Signal::KILL)?;
+        }
         if let Some(mut daemon) = self.daemon.take() {
             daemon.kill()?;
             daemon.wait()?;
