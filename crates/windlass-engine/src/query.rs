@@ -46,12 +46,16 @@ pub fn unfinished(paths: &Paths, dir: &Path) -> Result<Vec<RunId>, StoreError> {
 /// Where a directory's project keeps its state: by git's common directory, else by the folder of the project.
 pub fn project_of_dir(git: Option<&Git>, dir: &Path, stops: &[PathBuf]) -> (PathBuf, Option<Repo>) {
     let repo = git.and_then(|g| Repo::discover(g, dir).ok().flatten());
-    let folder = match &repo {
+    (project_folder(repo.as_ref(), dir, stops), repo)
+}
+
+/// The same for a directory whose repository is known, or known to be none.
+pub fn project_folder(repo: Option<&Repo>, dir: &Path, stops: &[PathBuf]) -> PathBuf {
+    match repo {
         Some(repo) => repo.common_dir().to_owned(),
         None => windlass_resources::places::find_project(dir, stops)
             .unwrap_or_else(|| std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_owned())),
-    };
-    (folder, repo)
+    }
 }
 
 /// The state folder of the project that a directory belongs to, when it has one already.

@@ -107,7 +107,7 @@ pub fn prepare(
         task_count: u32::try_from(tasks.len()).map_err(|_| usage("far too many tasks".to_owned()))?,
         tied,
     };
-    let (folder, _) = query::project_of_dir(git, &cwd, &home);
+    let folder = query::project_folder(repo.as_ref(), &cwd, &home);
     let identity =
         windlass_git::Identity::of(&folder).map_err(|e| ApiError::new(ErrorKind::Missing, e.to_string()))?;
     let plan = said::plan_doc(&spec, &tasks, planned.worst_case_starts);

@@ -145,9 +145,10 @@ impl SpoolReader {
             self.chunk = (self.chunk * 4).min(CHUNK);
         } else if n == 0 {
             self.chunk = LITTLE;
-            if self.buffer.is_empty() {
-                // Whoever follows many files waits at the ends of most of them.
+            if self.offset > 0 {
+                // Whoever follows many files waits at the ends of most of them. What is there of a frame is read again.
                 self.buffer = Vec::new();
+                self.at = 0;
             }
         }
         Ok(n > 0)
