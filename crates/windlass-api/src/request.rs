@@ -147,8 +147,8 @@ pub enum Request {
     Approve {
         /// Run.
         run: RunId,
-        /// Number of the plan that was seen; `None` is the one that is asked for.
-        plan: Option<u32>,
+        /// Place in the journal of the question that was seen; `None` is the one that is asked.
+        question: Option<Seq>,
         /// Environment, for an engine that has lost the run's secrets.
         env: ShellEnv,
     },
@@ -156,6 +156,8 @@ pub enum Request {
     Reject {
         /// Run.
         run: RunId,
+        /// Place in the journal of the question that was seen; `None` is the one that is asked.
+        question: Option<Seq>,
         /// What is to be otherwise.
         text: String,
         /// Environment, for an engine that has lost the run's secrets.

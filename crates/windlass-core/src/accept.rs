@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use windlass_events::event::{AttemptEnd, Event, GateEnd, GateKey, Snapshot, WaitFor};
 use windlass_events::outcome::{ErrorClass, Failure};
 use windlass_events::spec::{Caps, RedGate, TaskSpec};
-use windlass_events::{AttemptNo, TaskId, TaskStatus, Usage};
+use windlass_events::{AttemptNo, Seq, TaskId, TaskStatus, Usage};
 
 /// Something that happened outside the core.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,13 +122,15 @@ pub enum Input {
     },
     /// A person approves what is asked.
     Approve {
-        /// Number of the plan that the person saw; `None` is the one that is asked.
-        plan: Option<u32>,
+        /// Place of the question that the person saw; `None` is the one that is asked.
+        question: Option<Seq>,
         /// Who.
         by: String,
     },
     /// A person does not approve.
     Reject {
+        /// Place of the question that the person saw; `None` is the one that is asked.
+        question: Option<Seq>,
         /// What is to be otherwise; empty stops the run.
         text: String,
         /// Who.
@@ -312,14 +314,11 @@ pub fn accept(run: &Run, input: Input) -> Result<Vec<Event>, Refusal> {
                 Err(reasons) => vec![Event::PlanRefused { task, n, reasons }],
             }
         }
-        Input::Approve { plan, by } => {
-            let asked = asked(run)?;
-            if plan.is_some_and(|plan| plan != asked.plan) {
-                return Err(cannot("the plan has changed since; look at it again"));
-            }
+        Input::Approve { question, by } => {
+            let asked = asked(run, question)?;
             vec![Event::ApprovalGiven { task: asked_task(run, &asked), plan: asked.plan, by }]
         }
-        Input::Reject { text, by } => reject(run, text, by)?,
+        Input::Reject { question, text, by } => reject(run, question, text, by)?,
         Input::Cancel { task: None, by } => {
             if run.cancel {
                 return Ok(Vec::new());
@@ -362,8 +361,13 @@ pub fn accept(run: &Run, input: Input) -> Result<Vec<Event>, Refusal> {
     })
 }
 
-fn asked(run: &Run) -> Result<Asked, Refusal> {
-    run.asked.ok_or_else(|| cannot("nothing of the run waits for an approval"))
+/// What is asked, where the person has seen that and not a question before.
+fn asked(run: &Run, seen: Option<Seq>) -> Result<Asked, Refusal> {
+    let asked = run.asked.ok_or_else(|| cannot("nothing of the run waits for an approval"))?;
+    if seen.is_some_and(|seen| seen != asked.question) {
+        return Err(cannot("what is to be approved has changed since; look at it again"));
+    }
+    Ok(asked)
 }
 
 fn asked_task(run: &Run, asked: &Asked) -> Option<TaskId> {
@@ -371,8 +375,8 @@ fn asked_task(run: &Run, asked: &Asked) -> Option<TaskId> {
 }
 
 /// Who plans again: the task whose plan it is, else the model whose result the held task builds on.
-fn reject(run: &Run, text: String, by: String) -> Result<Vec<Event>, Refusal> {
-    let asked = asked(run)?;
+fn reject(run: &Run, seen: Option<Seq>, text: String, by: String) -> Result<Vec<Event>, Refusal> {
+    let asked = asked(run, seen)?;
     let plan = asked.plan;
     if text.trim().is_empty() {
         return Ok(vec![Event::ApprovalRefused { plan, planner: None, again: Vec::new(), text, by }]);

@@ -40,4 +40,4 @@ pub use run::Run;
 pub use task::{Attempt, Phase, Task};
 
 /// Version of the fold. A state snapshot of another version is ignored and the journal folded again.
-pub const FOLD_VERSION: u32 = 2;
+pub const FOLD_VERSION: u32 = 3;

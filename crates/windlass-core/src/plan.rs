@@ -382,6 +382,8 @@ pub(crate) fn merge(run: &crate::Run, parent: &crate::task::Task, new: Vec<TaskS
                 && t.spec.instructions == task.instructions
                 && t.spec.role == task.role
                 && t.spec.gates == task.gates
+                && t.spec.output == task.output
+                && t.spec.reads == task.reads
         });
         if let Some(same) = same {
             ids.insert(task.id.clone(), same.spec.id.clone());

@@ -46,6 +46,8 @@ pub struct Asked {
     pub task: Option<u32>,
     /// Number of the plan.
     pub plan: u32,
+    /// Place of the question in the journal: an answer is to this one, and to none that follows.
+    pub question: Seq,
     /// Since when.
     pub at: Millis,
 }

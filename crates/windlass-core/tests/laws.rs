@@ -491,9 +491,9 @@ impl Sim {
     fn request(&mut self, c: &mut Choices) {
         let task = TaskId::for_step(1 + c.pick(8), "t");
         let input = match c.pick(11) {
-            8 => Input::Approve { plan: None, by: "user".into() },
-            9 => Input::Reject { text: "otherwise".into(), by: "user".into() },
-            10 => Input::Reject { text: String::new(), by: "user".into() },
+            8 => Input::Approve { question: None, by: "user".into() },
+            9 => Input::Reject { question: None, text: "otherwise".into(), by: "user".into() },
+            10 => Input::Reject { question: None, text: String::new(), by: "user".into() },
             0 => Input::Retry { tasks: vec![] },
             1 => Input::Cancel { task: None, by: "user".into() },
             2 => Input::Cancel { task: Some(task), by: "user".into() },
@@ -531,7 +531,7 @@ fn live(choices: Vec<u16>) {
                     sim.feed(Input::SettleGates { answer: RedGate::Mend });
                 }
                 None if sim.run.asked.is_some() && c.spent() => {
-                    sim.feed(Input::Approve { plan: None, by: "user".into() });
+                    sim.feed(Input::Approve { question: None, by: "user".into() });
                 }
                 None => {
                     let named = sim.run.asked.is_some()

@@ -39,8 +39,13 @@ fn held() -> Drive {
     d
 }
 
-fn approve(plan: Option<u32>) -> Input {
-    Input::Approve { plan, by: "user".into() }
+fn approve(question: Option<u64>) -> Input {
+    Input::Approve { question, by: "user".into() }
+}
+
+/// Place of the question that is asked.
+fn question(d: &Drive) -> Option<u64> {
+    d.run.asked.map(|asked| asked.question)
 }
 
 #[test]
@@ -58,8 +63,9 @@ fn an_approval_is_waited_for_as_long_as_it_takes_and_counts_once() {
         // Time that passes while a person is asked is no part of the run's.
         assert_eq!((d.run.reached, d.run.next_due(d.now)), (None, None), "after {hours} hours");
     }
-    assert!(matches!(accept(&d.run, approve(Some(3))), Err(Refusal::Cannot(_))), "another plan's number");
-    d.feed(approve(Some(0)));
+    let asked = question(&d);
+    assert!(matches!(accept(&d.run, approve(Some(1))), Err(Refusal::Cannot(_))), "another question");
+    d.feed(approve(asked));
     assert_eq!(waits(&d), []);
     assert!(d.run.is_live() && d.run.reached.is_none());
     assert!(matches!(accept(&d.run, approve(None)), Err(Refusal::Cannot(_))), "it counts once");
@@ -80,13 +86,17 @@ fn an_approval_is_waited_for_as_long_as_it_takes_and_counts_once() {
 #[test]
 fn a_rejected_plan_is_another_wait_and_a_cancelled_run_waits_for_nothing() {
     let mut d = held();
-    let first = d.now;
+    let (first, asked) = (d.now, question(&d));
     d.now += HOUR;
-    d.feed(Input::Reject { text: "smaller".into(), by: "user".into() });
+    d.feed(Input::Reject { question: asked, text: "smaller".into(), by: "user".into() });
     assert_eq!(waits(&d), [], "the planner works");
     d.end(1, end(Outcome::Clean, None));
     assert!(only(&d).since > first);
-    d.accept(Input::Reject { text: String::new(), by: "user".into() });
+    // What was said to the first question is no answer to this one, of the same task and plan though it is.
+    for late in [approve(asked), Input::Reject { question: asked, text: String::new(), by: "user".into() }] {
+        assert!(matches!(accept(&d.run, late), Err(Refusal::Cannot(_))));
+    }
+    d.accept(Input::Reject { question: None, text: String::new(), by: "user".into() });
     assert_eq!(waits(&d), []);
     d.settle();
     assert_eq!(d.run.status(), RunStatus::Cancelled);
@@ -94,7 +104,8 @@ fn a_rejected_plan_is_another_wait_and_a_cancelled_run_waits_for_nothing() {
 
 #[test]
 fn after_a_restart_of_the_machine_an_approval_is_the_word_to_go_on() {
-    for answer in [approve(Some(0)), Input::Reject { text: "smaller".into(), by: "user".into() }] {
+    for answer in [approve(None), Input::Reject { question: None, text: "smaller".into(), by: "user".into() }]
+    {
         let mut d = held();
         d.world.may_restart = false;
         d.feed(Input::Taken { boot: "another".into(), version: "1".into() });

@@ -16,8 +16,8 @@ pub fn as_stored(request: &Request) -> Option<(RunId, Request)> {
     let mut kept = request.clone();
     match &mut kept {
         Request::Cancel { .. } | Request::SettleGates { .. } | Request::Steer { .. } => {}
-        // An approval that names no plan could fall on another one than the asker has seen.
-        Request::Approve { plan: None, .. } => return None,
+        // An answer that names no question could fall on another one than the asker has seen.
+        Request::Approve { question: None, .. } | Request::Reject { question: None, .. } => return None,
         Request::Resume { env, .. }
         | Request::Retry { env, .. }
         | Request::Approve { env, .. }
@@ -99,10 +99,10 @@ mod tests {
         let run = RunId::from_number(7);
         let secret = BTreeMap::from([("API_KEY".to_owned(), SecretText("s3cr3t".to_owned()))]);
         let env = || ShellEnv { plain: BTreeMap::new(), secret: secret.clone() };
-        assert!(as_stored(&Request::Approve { run, plan: None, env: env() }).is_none());
+        assert!(as_stored(&Request::Approve { run, question: None, env: env() }).is_none());
         for asked in [
-            Request::Approve { run, plan: Some(2), env: env() },
-            Request::Reject { run, text: "smaller".into(), env: env() },
+            Request::Approve { run, question: Some(2), env: env() },
+            Request::Reject { run, question: Some(2), text: "smaller".into(), env: env() },
         ] {
             let (_, kept) = as_stored(&asked).unwrap();
             let body = serde_json::to_string(&kept).unwrap();

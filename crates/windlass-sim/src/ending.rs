@@ -80,7 +80,7 @@ impl Sim {
         }
         let input = match book.run.waiting.as_ref().map(|w| w.0) {
             Some(WaitFor::Answer) => Input::SettleGates { answer: RedGate::Mend },
-            _ if book.run.asked.is_some() => Input::Approve { plan: None, by: "user".to_owned() },
+            _ if book.run.asked.is_some() => Input::Approve { question: None, by: "user".to_owned() },
             _ => return false,
         };
         if self.engines.is_empty() {

@@ -203,14 +203,15 @@ impl Sim {
 
     /// What a person says of the plan, perhaps of another one than is asked about by now.
     fn verdict(&mut self, run: RunId) -> Input {
-        let plan = self.world.journals.books.get(&run).map_or(0, |b| b.run.plan);
+        let asked = self.world.journals.books.get(&run).and_then(|b| b.run.asked).map(|asked| asked.question);
+        let before = asked.map(|question| question.saturating_sub(1));
         let by = "user".to_owned();
         match self.rng.below(8) {
-            0 => Input::Reject { text: String::new(), by },
-            1 | 2 => Input::Reject { text: "otherwise".to_owned(), by },
-            3 => Input::Approve { plan: Some(plan.saturating_sub(1)), by },
-            4 | 5 => Input::Approve { plan: Some(plan), by },
-            _ => Input::Approve { plan: None, by },
+            0 => Input::Reject { question: asked, text: String::new(), by },
+            1 | 2 => Input::Reject { question: asked, text: "otherwise".to_owned(), by },
+            3 => Input::Approve { question: before, by },
+            4 | 5 => Input::Approve { question: asked, by },
+            _ => Input::Approve { question: None, by },
         }
     }
 

@@ -406,7 +406,7 @@ fn an_approval_is_synced() {
     let mut b = Bench::new(4);
     b.create(A, events);
     b.settle();
-    b.give(In::Ask { request: 9, run: id(A), input: Input::Approve { plan: None, by: "user".into() } });
+    b.give(In::Ask { request: 9, run: id(A), input: Input::Approve { question: None, by: "user".into() } });
     assert!(b.commit.as_ref().is_some_and(|(_, parts)| parts.iter().all(|p| p.sync)), "{:?}", b.commit);
     b.settle();
     assert!(b.has_performed(A) || b.machine.run(id(A)).unwrap().holds_turn());

@@ -56,7 +56,7 @@ impl Nursery {
     }
 
     /// Forks a nursery that runs `successor` (a program with its arguments) when its engine dies while it is at work ([`Nursery::set_at_work`]).
-    /// Engines that die young are started ever later, and after five in a row none is.
+    /// Engines that die young are started ever later, and after the sixth in a row that did, none is.
     ///
     /// # Errors
     /// As [`Nursery::start`].

@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 const DEATHS_VARIABLE: &str = "WINDLASS_DEATHS_IN_A_ROW";
 /// An engine that has lived for this long, in milliseconds, has not died of what it found at its start.
 const YOUNG_MS: u64 = 30_000;
-/// After so many in a row nothing is started any more before a person asks for something.
+/// So many in a row have a successor each; after one more nothing is started before a person asks for something.
 const MOST_DEATHS: u32 = 5;
 /// How long is waited after the second death of a row; twice that after the third, and so on. After the first, not at all.
 const PAUSE_MS: u64 = 500;

@@ -398,9 +398,9 @@ impl<'a> Watch<'a> {
         let Some(code) = exit_code(run) else { return Ok(None) };
         if let Some(asked) = asked.filter(|_| code == 3 && run.blocked.is_none() && self.context.can_ask()) {
             match self.asking {
-                Some(Asking::Approval(plan) | Asking::Otherwise(plan)) if plan == asked.plan => {}
+                Some(Asking::Approval(place) | Asking::Otherwise(place)) if place == asked.question => {}
                 Some(Asking::Stop) => {}
-                _ => self.ask(Asking::Approval(asked.plan)),
+                _ => self.ask(Asking::Approval(asked.question)),
             }
             return Ok(None);
         }

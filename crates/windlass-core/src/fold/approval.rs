@@ -15,7 +15,7 @@ impl Run {
         if self.asked.is_some() || plan != self.plan {
             return Err(state("approval.asked", "another plan is asked about"));
         }
-        self.asked = Some(Asked { task, plan, at: self.updated_at });
+        self.asked = Some(Asked { task, plan, question: self.seq + 1, at: self.updated_at });
         Ok(())
     }
 

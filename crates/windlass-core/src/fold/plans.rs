@@ -81,6 +81,8 @@ impl Run {
             task.grown.revision = revision;
             task.grown.from = n;
             task.grown.refused = None;
+            // Each plan may be mended once.
+            task.grown.refusals = 0;
         }
         // What the plan before had and this one has not is missed by nobody, whether it ended or is to end.
         let rest: Vec<u32> =

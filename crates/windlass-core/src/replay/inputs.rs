@@ -172,8 +172,10 @@ fn input(run: &Run, event: &Event, after: Option<&Event>) -> Result<Option<Input
         Event::PlanRefused { task, n, reasons } => {
             Input::Expanded { task: task.clone(), n: *n, made: Err(reasons.clone()) }
         }
-        Event::ApprovalGiven { plan, by, .. } => Input::Approve { plan: Some(*plan), by: by.clone() },
-        Event::ApprovalRefused { text, by, .. } => Input::Reject { text: text.clone(), by: by.clone() },
+        Event::ApprovalGiven { by, .. } => Input::Approve { question: None, by: by.clone() },
+        Event::ApprovalRefused { text, by, .. } => {
+            Input::Reject { question: None, text: text.clone(), by: by.clone() }
+        }
         Event::SteerSent { task, text, id, .. } => {
             Input::Steer { id: id.clone(), task: task.clone(), text: text.clone() }
         }

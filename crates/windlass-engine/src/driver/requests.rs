@@ -30,8 +30,10 @@ fn as_input(request: Request, caps: impl FnOnce(RunId) -> Option<Caps>) -> Optio
             (Input::Resume { caps: changed_caps(caps(run)?, budget_usd, budget_tokens, timeout) }, env)
         }
         Request::Retry { tasks, env, .. } => (Input::Retry { tasks }, env),
-        Request::Approve { plan, env, .. } => (Input::Approve { plan, by: "user".to_owned() }, env),
-        Request::Reject { text, env, .. } => (Input::Reject { text, by: "user".to_owned() }, env),
+        Request::Approve { question, env, .. } => (Input::Approve { question, by: "user".to_owned() }, env),
+        Request::Reject { question, text, env, .. } => {
+            (Input::Reject { question, text, by: "user".to_owned() }, env)
+        }
         Request::SettleGates { answer, .. } => (Input::SettleGates { answer }, no_env()),
         Request::Steer { task, text, id, .. } => (Input::Steer { id, task, text }, no_env()),
         _ => return None,

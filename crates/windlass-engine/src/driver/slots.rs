@@ -97,11 +97,11 @@ impl Places {
     }
 
     fn restore_queue(&mut self) {
-        let operation = if self.waits { FlockOperation::LockShared } else { FlockOperation::Unlock };
-        if let Some(file) = self.queue() {
-            // Nobody keeps it exclusively for longer than a look takes.
-            lock(file, operation);
-        }
+        let operation =
+            if self.waits { FlockOperation::NonBlockingLockShared } else { FlockOperation::Unlock };
+        // Who has it exclusively only looks, but may have been stopped while it did: it is tried again at the next look.
+        let said = self.queue().is_none_or(|file| lock(file, operation));
+        self.waits &= said;
     }
 
     /// Whether one of these places is to be another engine's. Seldom asked: most of the time there is no other.

@@ -6,7 +6,6 @@
 //! dropped and read again, and nothing that rested on it was ever released.
 //!
 //! One commit is under way at a time; what comes meanwhile shares the next one.
-
 //!
 //! Map: `messages` what it is told and says · `entry` a run in memory · `commit` durability and release · `trees` turns.
 

@@ -19,6 +19,8 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The first SQLite in which a writer and a checkpoint of another connection cannot corrupt the file.
 const OLDEST_SQLITE: i32 = 3_051_003;
+/// How far the log grows before it is written into the file, in bytes.
+const CHECKPOINT_BYTES: i64 = 4 << 20;
 
 impl SqliteStore {
     /// Opens the store in `dir` for writing; makes the folder (0700) and the database (0600) when they are not there.
@@ -66,10 +68,14 @@ impl SqliteStore {
         conn.execute_batch("PRAGMA page_size=1024").map_err(fail)?;
         use_wal(&conn, &path)?;
         conn.execute_batch(
-            "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000; PRAGMA journal_size_limit=16777216;
+            "PRAGMA synchronous=FULL; PRAGMA journal_size_limit=16777216;
              PRAGMA fullfsync=ON; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;",
         )
         .map_err(fail)?;
+        // Files from before have larger pages.
+        let page: i64 = conn.query_row("PRAGMA page_size", [], |row| row.get(0)).map_err(fail)?;
+        let pages = CHECKPOINT_BYTES / page.max(512);
+        conn.query_row(&format!("PRAGMA wal_autocheckpoint={pages}"), [], |_| Ok(())).map_err(fail)?;
         conn.set_prepared_statement_cache_capacity(48);
         schema::migrate(&mut conn, &path, &*liveness)?;
         Ok(Self { reader: SqliteReader::new(conn, dir, liveness, schema::FORMAT), full: true, commits: 0 })

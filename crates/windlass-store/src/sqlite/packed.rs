@@ -10,7 +10,8 @@ const WORTH: usize = 512;
 /// The bytes as they are stored.
 pub(super) fn pack(bytes: &[u8]) -> Vec<u8> {
     let first = bytes.first().copied();
-    if bytes.len() < WORTH && first != Some(MARK) {
+    let as_it_is = bytes.len() < WORTH || bytes.len() > LARGEST;
+    if as_it_is && first != Some(MARK) {
         return bytes.to_vec();
     }
     let packed = lz4_flex::block::compress_prepend_size(bytes);

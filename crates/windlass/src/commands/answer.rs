@@ -55,9 +55,15 @@ pub(crate) fn approve(context: &Context, args: &ApproveArgs) -> Result<u8, ApiEr
     if !context.global.json && !context.global.quiet {
         show(context, &doc);
     }
-    // Of the plan that was shown, not of one that has taken its place meanwhile.
-    let plan = args.plan.unwrap_or(doc.plan);
-    host::ask(context, &Request::Approve { run, plan: Some(plan), env: Context::shell_env() })?;
+    let plan = doc.plan;
+    if args.plan.is_some_and(|wanted| wanted != plan) {
+        let what = format!("the plan has changed since: plan {plan} is asked about now");
+        let look = format!("look at it with `windlass show {run} --plan`");
+        return Err(ApiError::new(ErrorKind::State, what).hint(look));
+    }
+    // Of what was shown, not of what has taken its place meanwhile.
+    let question = state.asked.map(|asked| asked.question);
+    host::ask(context, &Request::Approve { run, question, env: Context::shell_env() })?;
     if context.global.json {
         print::json(&json!({ "run": run, "plan": plan, "task": doc.task, "approved": true }))?;
     } else {
@@ -113,7 +119,8 @@ pub(crate) fn reject(context: &Context, args: &RejectArgs) -> Result<u8, ApiErro
     }
     let planner = state.held().and_then(|at| state.planner_of(at)).and_then(|at| state.task(at));
     let planner = planner.filter(|_| again).map(|t| t.spec.id.clone());
-    host::ask(context, &Request::Reject { run, text: text.clone(), env: Context::shell_env() })?;
+    let question = state.asked.map(|asked| asked.question);
+    host::ask(context, &Request::Reject { run, question, text: text.clone(), env: Context::shell_env() })?;
     if !again {
         act::until(context, run, Run::is_ended)?;
     }

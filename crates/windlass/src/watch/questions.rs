@@ -5,6 +5,7 @@ use crate::commands::look::proposal;
 use crate::context::{Context, terminal_size};
 use crate::print;
 use windlass_api::{ApiError, ErrorKind, Request};
+use windlass_events::Seq;
 use windlass_events::spec::{GateSource, RedGate};
 use windlass_view::theme::Tone;
 use windlass_view::{Line, Look, Size};
@@ -16,10 +17,10 @@ pub(super) enum Asking {
     Stop,
     /// What red gates mean.
     RedGates,
-    /// The plan of this number.
-    Approval(u32),
+    /// What is to be approved, by the place of the question.
+    Approval(Seq),
     /// What is to be otherwise about it.
-    Otherwise(u32),
+    Otherwise(Seq),
 }
 
 impl Asking {
@@ -118,8 +119,8 @@ impl Watch<'_> {
 
     /// A letter, or `r` with the text after it. Enter alone leaves the run as it is: waiting, which is how the command ends.
     fn approval_answered(&mut self, asking: Asking, answer: Option<&str>) -> Result<Option<End>, ApiError> {
-        let (Asking::Approval(plan) | Asking::Otherwise(plan)) = asking else { return Ok(None) };
-        let (run, env) = (self.id, Context::shell_env);
+        let (Asking::Approval(place) | Asking::Otherwise(place)) = asking else { return Ok(None) };
+        let (run, question, env) = (self.id, Some(place), Context::shell_env);
         let Some(said) = answer else { return Ok(Some(self.detach())) };
         let (word, rest) = said.split_once(char::is_whitespace).unwrap_or((said, ""));
         let text = match asking {
@@ -127,14 +128,14 @@ impl Watch<'_> {
             _ => rest.trim(),
         };
         let request = match (asking, word.to_lowercase().as_str()) {
-            (Asking::Otherwise(_), "") => return self.ask_again(plan),
-            (Asking::Otherwise(_), _) => Request::Reject { run, text: text.to_owned(), env: env() },
-            (_, "a" | "approve") if text.is_empty() => Request::Approve { run, plan: Some(plan), env: env() },
+            (Asking::Otherwise(_), "") => return self.ask_again(place),
+            (Asking::Otherwise(_), _) => Request::Reject { run, question, text: text.to_owned(), env: env() },
+            (_, "a" | "approve") if text.is_empty() => Request::Approve { run, question, env: env() },
             (_, "r" | "reject") if text.is_empty() => {
-                self.ask(Asking::Otherwise(plan));
+                self.ask(Asking::Otherwise(place));
                 return Ok(None);
             }
-            (_, "r" | "reject") => Request::Reject { run, text: text.to_owned(), env: env() },
+            (_, "r" | "reject") => Request::Reject { run, question, text: text.to_owned(), env: env() },
             (_, "c" | "cancel") if text.is_empty() => {
                 self.cancel("user")?;
                 return Ok(None);
@@ -143,7 +144,7 @@ impl Watch<'_> {
                 self.finish()?;
                 return Ok(Some(End::Stopped(3)));
             }
-            _ => return self.ask_again(plan),
+            _ => return self.ask_again(place),
         };
         match self.request(request) {
             // Somebody was faster, or it is another plan by now: what is asked then is asked.
@@ -155,8 +156,8 @@ impl Watch<'_> {
         }
     }
 
-    fn ask_again(&mut self, plan: u32) -> Result<Option<End>, ApiError> {
-        self.ask(Asking::Approval(plan));
+    fn ask_again(&mut self, place: Seq) -> Result<Option<End>, ApiError> {
+        self.ask(Asking::Approval(place));
         Ok(None)
     }
 
