@@ -198,15 +198,8 @@ impl Follower {
     }
 
     fn say_more(&mut self, piece: &str) {
-        let mut line = self.live.last_line.take().unwrap_or_default();
-        line.push_str(piece);
-        if let Some((_, last)) = line.rsplit_once('\n')
-            && !last.trim().is_empty()
-        {
-            line = last.to_owned();
-        }
-        let long = line.chars().count().saturating_sub(LAST_LINE);
-        self.live.last_line = Some(line.chars().skip(long).collect());
+        let line = self.live.last_line.take().unwrap_or_default();
+        self.live.last_line = Some(newest_line(line, piece));
         self.changed = true;
     }
 
@@ -228,7 +221,9 @@ impl Follower {
     }
 
     pub(crate) fn live(&self, _now: Millis) -> LiveDoc {
-        self.live.clone()
+        let mut live = self.live.clone();
+        live.last_line = live.last_line.map(|line| line.trim_end().to_owned());
+        live
     }
 
     /// Totals, session and the last tool call, for an attempt that has no end.
@@ -258,6 +253,23 @@ impl Follower {
     }
 }
 
+/// The newest line that says something, after a piece came behind what there was. Where it is complete its end is kept, so that
+/// what comes next begins another.
+fn newest_line(mut line: String, piece: &str) -> String {
+    line.push_str(piece);
+    let said = line.trim_end();
+    let is_complete = line.get(said.len()..).is_some_and(|rest| rest.contains('\n'));
+    let newest = said.rsplit('\n').next().unwrap_or_default();
+    let long = newest.chars().count().saturating_sub(LAST_LINE);
+    let mut kept: String = newest.chars().skip(long).collect();
+    if is_complete {
+        kept.push('\n');
+    } else if let Some(space) = line.get(said.len()..) {
+        kept.extend(space.chars().take(LAST_LINE));
+    }
+    kept
+}
+
 /// The shim's facts in the words of the adapters.
 pub fn worker_end(end: &EndRecord) -> WorkerEnd {
     let (exit, signal) = match end.exit {
@@ -283,5 +295,24 @@ pub(crate) const fn ended_by_loss(end: &EndRecord, asked_to_stop: bool) -> bool 
         Some(StoppedBy::Tied) => true,
         Some(StoppedBy::Terminated) => !asked_to_stop,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_is_the_newest_one_however_it_comes() {
+        let after = |pieces: &[&str]| {
+            pieces.iter().fold(String::new(), |line, piece| newest_line(line, piece)).trim_end().to_owned()
+        };
+        assert_eq!(after(&["line 1\n", "line 2\n"]), "line 2");
+        assert_eq!(after(&["one ", "line", " of many", " pieces\n", "\n  \n"]), "one line of many pieces");
+        assert_eq!(after(&["a\nb\nc"]), "c");
+        assert_eq!(after(&["a\n", "  "]), "a");
+        assert_eq!(after(&["a\n", "  ", "b"]).trim(), "b");
+        assert_eq!(after(&[&"x".repeat(1_000)]).len(), LAST_LINE);
+        assert_eq!(after(&[]), "");
     }
 }
