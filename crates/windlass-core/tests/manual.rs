@@ -45,6 +45,25 @@ const fn phase(phase: &Phase) -> &'static str {
     }
 }
 
+/// Each phase, and both statuses of the one that has two.
+fn all_phases() -> Vec<Phase> {
+    vec![
+        Phase::Queued,
+        Phase::Ready { not_before: 0, cause: Cause::First },
+        Phase::Ready { not_before: 5, cause: Cause::Retry },
+        Phase::Keeping,
+        Phase::Kept,
+        Phase::Running(1),
+        Phase::Lost(1),
+        Phase::KeepingAfter(1),
+        Phase::Closing(1),
+        Phase::Gate { attempt: 1, gate: 0, n: 1 },
+        Phase::Expanding(1),
+        Phase::Joining,
+        Phase::Ended(TaskStatus::Skipped),
+    ]
+}
+
 const fn effect(effect: &Effect) -> &'static str {
     match effect {
         Effect::Attempt { .. } => "attempt",
@@ -60,21 +79,7 @@ const fn effect(effect: &Effect) -> &'static str {
 
 #[test]
 fn the_manual_names_what_there_is() {
-    let phases = [
-        Phase::Queued,
-        Phase::Ready { not_before: 0, cause: Cause::First },
-        Phase::Keeping,
-        Phase::Kept,
-        Phase::Running(1),
-        Phase::Lost(1),
-        Phase::KeepingAfter(1),
-        Phase::Closing(1),
-        Phase::Gate { attempt: 1, gate: 0, n: 1 },
-        Phase::Expanding(1),
-        Phase::Joining,
-        Phase::Ended(TaskStatus::Completed),
-    ];
-    assert_eq!(names("phase"), phases.iter().map(|p| phase(p).to_owned()).collect());
+    assert_eq!(names("phase"), all_phases().iter().map(|p| phase(p).to_owned()).collect());
     let task = || TaskId::for_step(1, "t");
     let key = GateKey { task: Some(task()), gate: 0, n: 1 };
     let effects = [
@@ -105,21 +110,7 @@ fn the_manual_gives_each_phase_its_status() {
         task.phase = p;
         task.status().to_string()
     };
-    for p in [
-        Phase::Queued,
-        Phase::Ready { not_before: 0, cause: Cause::First },
-        Phase::Ready { not_before: 5, cause: Cause::Retry },
-        Phase::Keeping,
-        Phase::Kept,
-        Phase::Running(1),
-        Phase::Lost(1),
-        Phase::KeepingAfter(1),
-        Phase::Closing(1),
-        Phase::Gate { attempt: 1, gate: 0, n: 1 },
-        Phase::Expanding(1),
-        Phase::Joining,
-        Phase::Ended(TaskStatus::Skipped),
-    ] {
+    for p in all_phases() {
         let row = page.lines().find(|line| line.starts_with(&format!("| `{}` |", phase(&p)))).unwrap();
         let status = row.split('|').nth(2).unwrap();
         assert!(status.contains(&format!("`{}`", task(p.clone()))), "{p:?}: {row}");
